@@ -38,8 +38,8 @@ type Config struct {
 
 // Listen says where queries are taken, and from whom.
 type Listen struct {
-	Filtered   []Address      `yaml:"filtered" json:"filtered,omitempty" jsonschema:"description=Addresses of the filtered view (UDP and TCP)\\, ADDRESS:PORT. Default: 127.0.0.1:5300 and [::1]:5300."`
-	Unfiltered []Address      `yaml:"unfiltered" json:"unfiltered,omitempty" jsonschema:"description=Addresses of the unfiltered twin. Default: 127.0.0.1:5301 and [::1]:5301."`
+	Filtered   []Socket      `yaml:"filtered" json:"filtered,omitempty" jsonschema:"description=Addresses of the filtered view (UDP and TCP)\\, ADDRESS:PORT. Default: 127.0.0.1:5300 and [::1]:5300."`
+	Unfiltered []Socket      `yaml:"unfiltered" json:"unfiltered,omitempty" jsonschema:"description=Addresses of the unfiltered twin. Default: 127.0.0.1:5301 and [::1]:5301."`
 	Allow      []netip.Prefix `yaml:"allow" json:"allow,omitempty" jsonschema:"description=Prefixes that may ask. Others get REFUSED. Default: loopback\\, private and link-local ranges."`
 	Workers    int            `yaml:"workers" json:"workers,omitempty" jsonschema:"description=UDP sockets read in parallel for each address. Default: one a processor.,minimum=0,maximum=1024"`
 }
@@ -82,8 +82,8 @@ func Default() Config {
 	return Config{
 		State: defaultState(),
 		Listen: Listen{
-			Filtered:   []Address{loopback("127.0.0.1", 5300), loopback("::1", 5300)},
-			Unfiltered: []Address{loopback("127.0.0.1", 5301), loopback("::1", 5301)},
+			Filtered:   []Socket{loopback("127.0.0.1", 5300), loopback("::1", 5300)},
+			Unfiltered: []Socket{loopback("127.0.0.1", 5301), loopback("::1", 5301)},
 			Allow:      privateRanges(),
 		},
 		Resolve:   Resolve{Minimisation: "relaxed", IPv4: &on, IPv6: &on, Timeout: Duration(8 * time.Second)},
@@ -93,8 +93,8 @@ func Default() Config {
 	}
 }
 
-func loopback(addr string, port uint16) Address {
-	return Address{netip.AddrPortFrom(netip.MustParseAddr(addr), port)}
+func loopback(addr string, port uint16) Socket {
+	return Socket{netip.AddrPortFrom(netip.MustParseAddr(addr), port)}
 }
 
 // privateRanges are the ranges whose packets do not cross the Internet: RFC 1122
@@ -180,13 +180,6 @@ func (c *Config) check() error {
 	case "debug", "info", "warn", "error":
 	default:
 		return fmt.Errorf("reporting.level: %q is none of debug, info, warn, error", c.Reporting.Level)
-	}
-	for key, list := range map[string][]Address{"listen.filtered": c.Listen.Filtered, "listen.unfiltered": c.Listen.Unfiltered} {
-		for _, a := range list {
-			if a.Port() == 0 {
-				return fmt.Errorf("%s: %s has no port: write ADDRESS:PORT, such as 127.0.0.1:53", key, a.Addr())
-			}
-		}
 	}
 	if len(c.Listen.Filtered)+len(c.Listen.Unfiltered) == 0 {
 		return errors.New("listen: neither view has an address")

@@ -52,7 +52,7 @@ reporting: {level: warn}
 	if c.Cache.Size != 1<<30 || c.Resolve.Timeout != Duration(5*time.Second) || *c.Resolve.IPv6 || !*c.Resolve.IPv4 {
 		t.Errorf("read %+v", c)
 	}
-	if c.Forward[0].Port() != 0 || c.Forward[1].Port() != 5353 || c.Forward[0].Addr() != netip.MustParseAddr("192.0.2.9") {
+	if c.Forward[0].Port() != 53 || c.Forward[1].Port() != 5353 || c.Forward[0].Addr() != netip.MustParseAddr("192.0.2.9") {
 		t.Errorf("forward: %v", c.Forward)
 	}
 	if c.Resolve.RootHints[0].Addr != netip.MustParseAddr("198.18.0.11") || c.Listen.Allow[0].Bits() != 24 {
@@ -68,7 +68,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		{"cache: {size: 1KiB}\n", "cache.size"},
 		{"sinkhole: {ipv4: '::1'}\n", "sinkhole.ipv4"},
 		{"listen: {filtered: [localhost]}\n", "write it like 192.0.2.1:53"},
-		{"listen: {filtered: [192.0.2.1]}\n", "has no port"},
+		{"listen: {filtered: [192.0.2.1]}\n", "write it like 192.0.2.1:53"},
 		{"listen: {filtered: [], unfiltered: []}\n", "neither view"},
 		{"resolve: {ipv4: false, ipv6: false}\n", "both off"},
 		{"resolve: {qname_minimisation: perhaps}\n", "relaxed, strict, off"},

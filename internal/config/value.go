@@ -11,21 +11,34 @@ import (
 	"time"
 )
 
-// Address is an IP address with a port; the port is 0 where the text has none.
+// Socket is an address to listen on. Port 0 asks for any free port.
+type Socket struct{ netip.AddrPort }
+
+// UnmarshalText reads ADDRESS:PORT or [ADDRESS]:PORT.
+func (a *Socket) UnmarshalText(b []byte) error {
+	ap, err := netip.ParseAddrPort(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is no address with a port: write it like 192.0.2.1:53 or [2001:db8::1]:53", b)
+	}
+	a.AddrPort = ap
+	return nil
+}
+
+// Address is a server to ask; its port is 53 where the text has none.
 type Address struct{ netip.AddrPort }
 
 // UnmarshalText reads ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT.
 func (a *Address) UnmarshalText(b []byte) error {
 	s := string(b)
-	if ap, err := netip.ParseAddrPort(s); err == nil {
+	if ap, err := netip.ParseAddrPort(s); err == nil && ap.Port() != 0 {
 		a.AddrPort = ap
 		return nil
 	}
 	addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	if err != nil {
-		return fmt.Errorf("%q is no address: write it like 192.0.2.1:53 or [2001:db8::1]:53", s)
+		return fmt.Errorf("%q is no address: write it like 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53", s)
 	}
-	a.AddrPort = netip.AddrPortFrom(addr, 0)
+	a.AddrPort = netip.AddrPortFrom(addr, 53)
 	return nil
 }
 
