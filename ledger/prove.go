@@ -1,0 +1,162 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// leafPrefix stands before an entry where its leaf hash is taken (RFC 6962 §2.1).
+var leafPrefix = [1]byte{0}
+
+// tileHeight is the height of a tile of 256 hashes, as package tlog counts.
+const tileHeight = 8
+
+// tiles is a Source as package tlog reads it.
+type tiles struct {
+	ctx context.Context
+	src Source
+}
+
+func (t tiles) Height() int { return tileHeight }
+
+func (t tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(want))
+	for i, w := range want {
+		b, _, err := readTile(t.ctx, t.src, w.L, uint64(w.N), w.W)
+		if err != nil {
+			return nil, err
+		}
+		data[i] = b
+	}
+	return data, nil
+}
+
+// SaveTiles has nothing to do: what is read from a Source is there already.
+func (t tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+
+// hashes reads hashes of c's tree; each is verified against its root.
+func hashes(ctx context.Context, src Source, c Checkpoint) tlog.HashReader {
+	return tlog.TileHashReader(c.tree(), tiles{ctx, src})
+}
+
+// Prove proves that c's log holds entry n.
+func Prove(ctx context.Context, src Source, c Checkpoint, n uint64) (tlog.RecordProof, error) {
+	if n >= c.Size {
+		return nil, fmt.Errorf("the log has %d entries and no entry %d", c.Size, n)
+	}
+	return tlog.ProveRecord(int64(c.Size), int64(n), hashes(ctx, src, c))
+}
+
+// VerifyInclusion checks a proof that entry n of c's log is the given one, in
+// its encoded form. It needs nothing but its arguments.
+func VerifyInclusion(c Checkpoint, n uint64, entry []byte, proof tlog.RecordProof) error {
+	if n >= c.Size {
+		return fmt.Errorf("the log has %d entries and no entry %d", c.Size, n)
+	}
+	return tlog.CheckRecord(proof, int64(c.Size), c.Root, int64(n), tlog.RecordHash(entry))
+}
+
+// VerifyConsistency checks, by the tiles of the newer log, that it continues the older one.
+func VerifyConsistency(ctx context.Context, src Source, older, newer Checkpoint) error {
+	if newer.Size < older.Size {
+		return fmt.Errorf("%w: its checkpoint has %d entries, %d were verified before", ErrRollback, newer.Size, older.Size)
+	}
+	if newer.Size == older.Size || older.Size == 0 {
+		if newer.Size == older.Size && newer.Root != older.Root {
+			return &ForkError{Old: older, New: newer}
+		}
+		return nil
+	}
+	proof, err := tlog.ProveTree(int64(newer.Size), int64(older.Size), hashes(ctx, src, newer))
+	if err != nil {
+		return err
+	}
+	if tlog.CheckTree(proof, int64(newer.Size), newer.Root, int64(older.Size), older.Root) != nil {
+		return &ForkError{Old: older, New: newer}
+	}
+	return nil
+}
+
+// ReadRaw reads the encoding of entry n of c's log. That it is entry n is
+// verified by its bundle's tile and the tiles above it.
+func ReadRaw(ctx context.Context, src Source, c Checkpoint, n uint64) ([]byte, error) {
+	if n >= c.Size {
+		return nil, fmt.Errorf("the log has %d entries and no entry %d", c.Size, n)
+	}
+	raw, err := verifiedBundle(ctx, src, c, n/bundleWidth)
+	if err != nil {
+		return nil, err
+	}
+	return raw[n%bundleWidth], nil
+}
+
+// ReadEntry is ReadRaw with the entry parsed.
+func ReadEntry(ctx context.Context, src Source, c Checkpoint, n uint64) (*Entry, error) {
+	raw, err := ReadRaw(ctx, src, c, n)
+	if err != nil {
+		return nil, err
+	}
+	e, err := Parse(raw)
+	if err != nil {
+		return nil, &EntryError{Index: n, Err: err}
+	}
+	return e, nil
+}
+
+// verifiedBundle reads the entries of a bundle, as far as c's tree goes.
+func verifiedBundle(ctx context.Context, src Source, c Checkpoint, index uint64) ([][]byte, error) {
+	width := widthAt(index, c.Size)
+	b, path, err := readBundle(ctx, src, index, width)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{leaf: sha256.New()}
+	if err := r.hash(b, path, index*bundleWidth, width); err != nil {
+		return nil, err
+	}
+	at := make([]int64, width)
+	for i := range at {
+		at[i] = tlog.StoredHashIndex(0, int64(index*bundleWidth)+int64(i))
+	}
+	want, err := hashes(ctx, src, c).ReadHashes(at)
+	if err != nil {
+		return nil, fmt.Errorf("the tiles above %s: %w", path, err)
+	}
+	entries := make([][]byte, width)
+	for i := range entries {
+		if r.leaves[i] != want[i] {
+			return nil, damaged(path, "entry %d does not hash to what the log commits to", index*bundleWidth+uint64(i))
+		}
+		entries[i], b, _ = nextEntry(b)
+	}
+	return entries, nil
+}
+
+// ErrNoEpoch says that a log has no epoch entry.
+var ErrNoEpoch = errors.New("the log has no epoch entry: no list was ever published")
+
+// LatestEpoch finds the last epoch entry of c's log, reading backwards from its
+// end; all that it reads is verified.
+func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
+	var rec record
+	for index := (c.Size + bundleWidth - 1) / bundleWidth; index > 0; index-- {
+		raw, err := verifiedBundle(ctx, src, c, index-1)
+		if err != nil {
+			return Epoch{}, err
+		}
+		for i := len(raw) - 1; i >= 0; i-- {
+			n := (index-1)*bundleWidth + uint64(i)
+			if err := rec.read(raw[i]); err != nil {
+				return Epoch{}, &EntryError{Index: n, Err: err}
+			}
+			if rec.kind == KindEpoch {
+				return rec.epoch(n), nil
+			}
+		}
+	}
+	return Epoch{}, ErrNoEpoch
+}
