@@ -31,6 +31,7 @@ type Builder struct {
 	section Section
 	opt     int // where the OPT record's RDLENGTH is in buf; 0 before OPT is written
 	asked   int // length of the question's name, 0 without one
+	counts  [4]uint16
 
 	suffixes int
 	keys     [maxSuffixes]uint32 // parent's index+1, label length and its first octet
@@ -39,9 +40,9 @@ type Builder struct {
 
 // Mark is a point in a message to return to.
 type Mark struct {
-	length, suffixes, opt int
-	section               Section
-	counts                [8]byte
+	length, suffixes, opt, asked int
+	section                      Section
+	counts                       [4]uint16
 }
 
 // Reset begins a message at len(out) of at most limit octets, 65535 at most and a
@@ -51,6 +52,7 @@ func (b *Builder) Reset(out []byte, limit int) {
 	b.limit = b.start + max(min(limit, maxMessage), headerLen)
 	b.buf = append(out, make([]byte, headerLen)...)
 	b.reserve, b.section, b.opt, b.asked, b.suffixes = 0, SectionQuestion, 0, 0, 0
+	b.counts = [4]uint16{}
 }
 
 // Header sets the ID and the flags, whose low bits are the response code.
@@ -76,16 +78,16 @@ func (b *Builder) Bytes() []byte { return b.buf }
 
 // Mark is the present state, for Rewind: so an RRset is written whole or not at all.
 func (b *Builder) Mark() Mark {
-	m := Mark{length: len(b.buf), suffixes: b.suffixes, opt: b.opt, section: b.section}
-	copy(m.counts[:], b.buf[b.start+4:])
-	return m
+	return Mark{len(b.buf), b.suffixes, b.opt, b.asked, b.section, b.counts}
 }
 
 // Rewind undoes what was written since the Mark; the header's ID and flags stay.
 func (b *Builder) Rewind(m Mark) {
 	b.buf = b.buf[:m.length]
-	b.suffixes, b.opt, b.section = m.suffixes, m.opt, m.section
-	copy(b.buf[b.start+4:], m.counts[:])
+	b.suffixes, b.opt, b.asked, b.section, b.counts = m.suffixes, m.opt, m.asked, m.section, m.counts
+	for s, n := range b.counts {
+		binary.BigEndian.PutUint16(b.buf[b.start+4+2*s:], n)
+	}
 }
 
 // Question appends the question as it is given. It reports false where it does not
@@ -95,27 +97,27 @@ func (b *Builder) Question(name []byte, t Type, c Class) bool {
 	if b.section != SectionQuestion || b.opt != 0 || !ok || n != len(name) {
 		return false
 	}
-	m := b.Mark()
+	length, suffixes := len(b.buf), b.suffixes
 	appendName(b, name, true)
-	b.buf = binary.BigEndian.AppendUint16(b.buf, uint16(t))
-	b.buf = binary.BigEndian.AppendUint16(b.buf, uint16(c))
-	if !b.commit(m, SectionQuestion) {
+	b.buf = append(b.buf, byte(t>>8), byte(t), byte(c>>8), byte(c))
+	if !b.commit(length, suffixes, b.limit-b.reserve, SectionQuestion) {
 		return false
 	}
-	if m.length == b.start+headerLen {
+	if length == b.start+headerLen {
 		b.asked = n
 	}
 	return true
 }
 
-// commit ends a record of section s, or undoes it where the message became too long.
-func (b *Builder) commit(m Mark, s Section) bool {
-	if len(b.buf) > b.limit-b.reserve {
-		b.Rewind(m)
+// commit ends a record of section s. Where the buffer is now longer than limit, it
+// goes back to the given length and number of suffixes, and reports false.
+func (b *Builder) commit(length, suffixes, limit int, s Section) bool {
+	if len(b.buf) > limit || b.counts[s] == 0xFFFF {
+		b.buf, b.suffixes = b.buf[:length], suffixes
 		return false
 	}
-	count := b.buf[b.start+4+2*int(s):]
-	binary.BigEndian.PutUint16(count, be16(count)+1)
+	b.counts[s]++
+	binary.BigEndian.PutUint16(b.buf[b.start+4+2*int(s):], b.counts[s])
 	b.section = s
 	return true
 }

@@ -14,27 +14,20 @@ func appendRR[N ~string | ~[]byte](b *Builder, s Section, name N, t Type, c Clas
 	if len(data) > maxMessage {
 		return false
 	}
-	m := b.Mark()
+	length, suffixes := len(b.buf), b.suffixes
 	appendName(b, name, true)
-	var fixed [rrFixedLen]byte
-	binary.BigEndian.PutUint16(fixed[0:], uint16(t))
-	binary.BigEndian.PutUint16(fixed[2:], uint16(c))
-	binary.BigEndian.PutUint32(fixed[4:], ttl)
-	b.buf = append(b.buf, fixed[:]...)
+	b.buf = append(b.buf, byte(t>>8), byte(t), byte(c>>8), byte(c),
+		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), 0, 0)
 	start := len(b.buf)
 	b.appendData(t, data)
 	binary.BigEndian.PutUint16(b.buf[start-2:], uint16(len(b.buf)-start))
-	return b.commit(m, s)
+	return b.commit(length, suffixes, b.limit-b.reserve, s)
 }
 
 // appendData appends RDATA with those names compressed that may be (RFC 3597 §4).
 func (b *Builder) appendData(t Type, data []byte) {
 	fields := layout(t)
-	compressible := false
-	for i := 0; i < len(fields); i++ {
-		compressible = compressible || fields[i] == 'c'
-	}
-	if !compressible || !checkData(t, data) {
+	if !compressible(fields) || !checkData(t, data) {
 		b.buf = append(b.buf, data...)
 		return
 	}
@@ -49,6 +42,16 @@ func (b *Builder) appendData(t Type, data []byte) {
 		b.buf = append(b.buf, data[:n]...)
 		data = data[n:]
 	}
+}
+
+// compressible reports whether a layout has a name that may be compressed.
+func compressible(fields string) bool {
+	for i := 0; i < len(fields); i++ {
+		if fields[i] == 'c' {
+			return true
+		}
+	}
+	return false
 }
 
 // appendName appends a well-formed name to the message: its longest suffix that the

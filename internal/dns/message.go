@@ -42,7 +42,7 @@ func (m *Message) Unpack(b []byte) error {
 		return ErrShort
 	}
 	if len(b) > maxMessage {
-		return ErrTooLong
+		return ErrTrailing
 	}
 	m.ID, m.Flags = be16(b), Flags(be16(b[2:]))
 	m.RCode = m.Flags.RCode()

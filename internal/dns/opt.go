@@ -15,11 +15,10 @@ func (b *Builder) OPT(size uint16, r RCode, do bool, options ...Option) bool {
 	if do {
 		b.buf[len(b.buf)-4] = optFlagDO >> 8
 	}
-	b.reserve = 0
-	b.opt = len(b.buf) - 2
-	if !b.commit(m, SectionAdditional) {
+	if !b.commit(m.length, m.suffixes, b.limit, SectionAdditional) {
 		return false
 	}
+	b.opt = len(b.buf) - 2
 	b.SetFlags(flags.WithRCode(r))
 	for _, o := range options {
 		if !b.Option(o.Code, o.Data) {

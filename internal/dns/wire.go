@@ -8,9 +8,9 @@ const (
 	rrFixedLen = 10     // type, class, TTL and RDLENGTH of an RR, RFC 1035 §4.1.3
 	maxPointer = 0x3FFF // the furthest offset that a compression pointer reaches
 
-	// maxHops bounds the pointers followed for one name. A name whose every label
-	// is reached by a pointer of its own needs no more (RFC 9267 §2).
-	maxHops = maxLabels
+	// maxHops bounds the pointers followed for one name. A name whose every label but
+	// the first is reached by a pointer of its own needs no more (RFC 9267 §2).
+	maxHops = maxLabels - 1
 )
 
 // Error is what a parser or a builder finds wrong. Error values are comparable
