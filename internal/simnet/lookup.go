@@ -108,7 +108,7 @@ func (s *search) descend(name string) (encloser, cut *node) {
 // at answers from a node: the one asked for, or the wildcard that stands in for
 // it, in which case encloser is its parent.
 func (s *search) at(n, encloser *node, asked string) string {
-	if set := n.of(dns.TypeCNAME); set != nil && s.follows() {
+	if set := n.of(dns.TypeCNAME); set != nil && s.follows(n) {
 		s.show(&s.f.answer, set, asked)
 		return dns.CanonicalName(set.rrs[0].(*dns.CNAME).Target)
 	}
@@ -144,13 +144,14 @@ func (s *search) at(n, encloser *node, asked string) string {
 	return ""
 }
 
-// follows reports whether a CNAME answers for the type asked (RFC 1034 §3.6.2, RFC 4034 §2.5).
-func (s *search) follows() bool {
+// follows reports whether a node's CNAME answers for the type asked (RFC 1034
+// §3.6.2). It does not for what may stand beside it (RFC 4034 §2.5 and §3).
+func (s *search) follows(n *node) bool {
 	switch s.qtype {
-	case dns.TypeCNAME, dns.TypeANY, dns.TypeRRSIG, dns.TypeNSEC:
+	case dns.TypeCNAME, dns.TypeANY, dns.TypeRRSIG:
 		return false
 	}
-	return true
+	return n.of(s.qtype) == nil
 }
 
 // substitute answers by a DNAME: the record, and the CNAME made from it (RFC 6672 §3.1).

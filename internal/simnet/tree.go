@@ -110,4 +110,3 @@ func enclosing(zones map[string]*Zone, name string) *Zone {
 		name = parent(name)
 	}
 }
-
