@@ -74,7 +74,7 @@ func query(t testing.TB, name string, typ dns.Type, do bool) *dns.Query {
 	return q
 }
 
-// equal reports how two answers differ, apart from letter case.
+// diff says how two answers differ, apart from the case of letters.
 func diff(a, b *answer.Answer) string {
 	var out strings.Builder
 	check := func(what string, x, y any) {
@@ -167,7 +167,7 @@ func checkRendering(t *testing.T, c *Cache, a *answer.Answer, do bool) {
 	if !c.Find(&e, q.Name(), a.Type(), now) {
 		t.Fatal("not found")
 	}
-	msg, ok := e.AppendMessage([]byte("before"), q, dns.FlagQR, now)
+	msg, ok := e.AppendMessage([]byte("before"), q, dns.FlagQR, now, 0)
 	if !ok || !bytes.HasPrefix(msg, []byte("before")) || len(msg) != 6+e.Len(do) {
 		t.Fatalf("AppendMessage: %t, %d octets, Len %d", ok, len(msg)-6, e.Len(do))
 	}
@@ -265,7 +265,7 @@ func TestFindDoesNotAllocate(t *testing.T) {
 		if !c.Find(&e, q.Name(), dns.TypeA, start) {
 			t.Fatal("not found")
 		}
-		if _, ok := e.AppendMessage(out, q, 0, start); !ok {
+		if _, ok := e.AppendMessage(out, q, 0, start, 0); !ok {
 			t.Fatal("evicted")
 		}
 	}); n != 0 {

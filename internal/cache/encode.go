@@ -66,6 +66,9 @@ func (c *encoder) encode(a *answer.Answer) bool {
 	if odd {
 		h.flags |= hasError
 	}
+	if odd || a.Status().EDE() != 0 {
+		h.flags |= isOdd
+	}
 	if isFailure(a) {
 		h.flags |= hasFailure
 	}
@@ -270,8 +273,8 @@ func (e *Entry) Answer() (*answer.Answer, bool) {
 			order[i] = uint16(atomic.LoadUint64(&e.words[h.order()+i/4]) >> (i % 4 * 16))
 		}
 	}
-	code, text, odd := e.Error(nil)
-	if !e.valid() {
+	code, text, odd, ok := e.Error(nil)
+	if !ok || !e.valid() {
 		return nil, false
 	}
 	var m dns.Message

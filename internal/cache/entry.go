@@ -16,10 +16,6 @@ import (
 const (
 	headerWords   = int(unsafe.Sizeof(header{}) / wordBytes)
 	messageHeader = 12 // octets, RFC 1035 §4.1.1
-
-	// StaleTTL is the TTL that records of a stale answer are given out with, in seconds
-	// (RFC 8767 §4).
-	StaleTTL = 30
 )
 
 // header is the start of an entry, and all that is known of an answer besides its records.
@@ -76,6 +72,7 @@ const (
 	hasOrder                           // the order is stored
 	ownPlain                           // the plain message is stored
 	hasFailure                         // isFailure
+	isOdd                              // hasError, or the status has an Extended DNS Error
 )
 
 // load copies a header from shared words.
@@ -186,16 +183,23 @@ func (e *Entry) RCode() dns.RCode { return e.header.rcode }
 // Status is the answer's DNSSEC status.
 func (e *Entry) Status() dnssec.Status { return e.header.status }
 
-// Error is the answer's Extended DNS Error. The text is appended to buf.
-func (e *Entry) Error(buf []byte) (code dns.ErrorCode, text []byte, ok bool) {
+// IsOdd reports whether there is something to explain: an Extended DNS Error of the answer
+// or of its DNSSEC status.
+func (e *Entry) IsOdd() bool { return e.header.flags&isOdd != 0 }
+
+// Error is the answer's Extended DNS Error; present is false where it has none. The text is
+// appended to buf. ok is false if the entry was evicted meanwhile.
+func (e *Entry) Error(buf []byte) (code dns.ErrorCode, text []byte, present, ok bool) {
 	if e.header.flags&hasError == 0 {
-		return 0, buf, false
+		return 0, buf, false, true
 	}
 	n := int(e.header.text)
 	start := len(buf)
 	buf = slices.Grow(buf, n)[:start+n]
 	copyWords(buf[start:], e.words[e.header.textAt():])
-	return e.header.ede, buf, e.valid()
+	ok = e.valid()
+	runtime.KeepAlive(e.mem)
+	return e.header.ede, buf, true, ok
 }
 
 // Len is the length of the message, without OPT.
@@ -208,10 +212,9 @@ func (e *Entry) Len(do bool) int {
 
 // AppendMessage appends the answer as a reply to q, with the given flags, to which the
 // response code is added, and no OPT. The question's name is as q spells it. TTLs are what
-// is left of them, or StaleTTL in a stale answer. It reports false, and what was appended
-// means nothing, if the entry was evicted meanwhile. Nothing is allocated where the capacity
-// of out suffices.
-func (e *Entry) AppendMessage(out []byte, q *dns.Query, flags dns.Flags, now time.Time) ([]byte, bool) {
+// is left of them, floor at least. It reports false, and what was appended means nothing, if
+// the entry was evicted meanwhile. Nothing is allocated where the capacity of out suffices.
+func (e *Entry) AppendMessage(out []byte, q *dns.Query, flags dns.Flags, now time.Time, floor uint32) ([]byte, bool) {
 	h := &e.header
 	counts, table, body, n := h.counts[:2], headerWords, h.message(), int(h.full)
 	if !q.DO {
@@ -228,7 +231,7 @@ func (e *Entry) AppendMessage(out []byte, q *dns.Query, flags dns.Flags, now tim
 	copyWords(msg[messageHeader:], e.words[body:])
 	copy(msg[messageHeader:], q.RawName())
 	if records := int(counts[0]) + int(counts[1]); records > 0 {
-		if !e.patchTTLs(msg, e.words[table:], records, now) {
+		if !patchTTLs(msg, e.words[table:], records, e.age(now), floor) {
 			return out, false
 		}
 	}
@@ -237,13 +240,14 @@ func (e *Entry) AppendMessage(out []byte, q *dns.Query, flags dns.Flags, now tim
 	return out, ok
 }
 
-// patchTTLs writes into msg what is left of each record's TTL. It reports false where the
-// table is not one of msg, which happens when the entry has been evicted.
-func (e *Entry) patchTTLs(msg []byte, table []uint64, records int, now time.Time) bool {
-	const second = int64(time.Second)
-	age := now.UnixNano() - e.header.born
-	stale := age >= e.header.ttl
-	seconds := uint32(max(age, 0) / second)
+// age is how long ago the answer was learned, in whole seconds.
+func (e *Entry) age(now time.Time) uint32 {
+	return uint32(max(now.UnixNano()-e.header.born, 0) / int64(time.Second))
+}
+
+// patchTTLs takes age off each record's TTL in msg, down to floor. It reports false where
+// the table is not one of msg, which happens when the entry has been evicted.
+func patchTTLs(msg []byte, table []uint64, records int, age, floor uint32) bool {
 	var offsets uint64
 	for i := range records {
 		if i%4 == 0 {
@@ -255,14 +259,7 @@ func (e *Entry) patchTTLs(msg []byte, table []uint64, records int, now time.Time
 			return false
 		}
 		ttl := binary.BigEndian.Uint32(msg[at:])
-		switch {
-		case stale:
-			ttl = StaleTTL
-		case ttl > seconds:
-			ttl -= seconds
-		default:
-			ttl = 0
-		}
+		ttl = max(ttl-min(ttl, age), floor)
 		binary.BigEndian.PutUint32(msg[at:], ttl)
 	}
 	return true
