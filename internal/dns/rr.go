@@ -56,10 +56,15 @@ func (r RR) Covered() Type {
 	return Type(be16(r.Data))
 }
 
-// Service parameter keys that hold addresses (RFC 9460 §7.3).
+// Service parameter keys (RFC 9460 §14.3.2, RFC 9461 §5).
 const (
-	keyIPv4Hint = 4
-	keyIPv6Hint = 6
+	keyALPN          = 1
+	keyNoDefaultALPN = 2
+	keyPort          = 3
+	keyIPv4Hint      = 4
+	keyECH           = 5
+	keyIPv6Hint      = 6
+	keyDoHPath       = 7
 )
 
 // Addrs yields the address of an A or AAAA record, and the address hints of an SVCB or

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
@@ -205,21 +206,52 @@ func (r RR) serviceText() (string, bool) {
 		var key uint16
 		var value []byte
 		key, value, params = nextParam(params)
-		size := hintLen(key)
-		switch {
-		case size > 0:
-			fmt.Fprintf(&b, " ipv%dhint=", key)
-			for sep := ""; len(value) > 0; value, sep = value[size:], "," {
-				a, _ := netip.AddrFromSlice(value[:size])
-				b.WriteString(sep + a.String())
-			}
-		case key == 3 && len(value) == 2:
-			fmt.Fprintf(&b, " port=%d", be16(value))
-		case len(value) == 0:
-			fmt.Fprintf(&b, " key%d", key)
-		default:
-			fmt.Fprintf(&b, " key%d=%s", key, countedText('s', value))
-		}
+		b.WriteString(paramText(key, value))
 	}
 	return b.String(), true
+}
+
+// paramText is one service parameter (RFC 9460 §14.3.2), with a blank in front. A value
+// that is not as its key wants it is written as that of an unknown key.
+func paramText(key uint16, value []byte) string {
+	switch size := hintLen(key); {
+	case size > 0:
+		var hints []string
+		for ; len(value) > 0; value = value[size:] {
+			a, _ := netip.AddrFromSlice(value[:size])
+			hints = append(hints, a.String())
+		}
+		return fmt.Sprintf(" ipv%dhint=%s", key, strings.Join(hints, ","))
+	case key == keyALPN:
+		if text, ok := alpnText(value); ok {
+			return " alpn=" + text
+		}
+	case key == keyNoDefaultALPN && len(value) == 0:
+		return " no-default-alpn"
+	case key == keyPort && len(value) == 2:
+		return fmt.Sprintf(" port=%d", be16(value))
+	case key == keyECH:
+		return fmt.Sprintf(` ech="%s"`, base64.StdEncoding.EncodeToString(value))
+	case key == keyDoHPath:
+		return " dohpath=" + countedText('s', value)
+	case len(value) == 0:
+		return fmt.Sprintf(" key%d", key)
+	}
+	return fmt.Sprintf(" key%d=%s", key, countedText('s', value))
+}
+
+// alpnText is a list of protocol names (RFC 9460 §7.1.1); ok is false where one is
+// empty or would need the list's own escapes.
+func alpnText(value []byte) (text string, ok bool) {
+	var names []string
+	for len(value) > 0 {
+		n, ok := fieldLen('s', value)
+		if !ok || n == 1 || bytes.ContainsAny(value[1:n], `,\"`) {
+			return "", false
+		}
+		names = append(names, string(value[1:n]))
+		value = value[n:]
+	}
+	text = strings.Join(names, ",")
+	return countedText('s', []byte(text)), len(names) > 0
 }
