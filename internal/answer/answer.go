@@ -37,6 +37,9 @@ type Parts struct {
 	TTL  time.Duration // how long it may be served from memory, counted from Born
 }
 
+// Status is the DNSSEC status of an answer. Only package dnssec makes one.
+type Status = dnssec.Status
+
 // Answer is an immutable answer to one question in class IN.
 type Answer struct{ p Parts }
 

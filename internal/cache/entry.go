@@ -9,8 +9,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
-	"github.com/shoji-dns/shoji/internal/dnssec"
 )
 
 const (
@@ -41,7 +41,7 @@ type header struct {
 	born   int64 // nanoseconds since 1970
 	ttl    int64 // nanoseconds
 	words  uint32
-	status dnssec.Status
+	status answer.Status
 	rcode  dns.RCode
 	ede    dns.ErrorCode
 	qtype  dns.Type
@@ -181,7 +181,7 @@ func (e *Entry) Fresh(now time.Time) bool {
 func (e *Entry) RCode() dns.RCode { return e.header.rcode }
 
 // Status is the answer's DNSSEC status.
-func (e *Entry) Status() dnssec.Status { return e.header.status }
+func (e *Entry) Status() answer.Status { return e.header.status }
 
 // IsOdd reports whether there is something to explain: an Extended DNS Error of the answer
 // or of its DNSSEC status.
