@@ -1,0 +1,252 @@
+package filter
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/ledger"
+)
+
+// ErrTooLarge is returned for a state that exceeds a limit of the format.
+var ErrTooLarge = errors.New("filter: the state is larger than a compiled list can be")
+
+// Compile writes the list of what st lists and returns the file's digest. Equal
+// states give equal octets.
+func Compile(w io.Writer, st *ledger.State) (Digest, error) {
+	return compile(w, st.Size(), st.RootHash(), st.Len(), st.Listings())
+}
+
+// compile writes the list of listings in any order. Of two listings of one
+// subject the later entry counts. About hint listings are expected.
+func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.Seq[ledger.Listing]) (Digest, error) {
+	b := builder{header: header{epoch: epoch, root: root}}
+	b.reserve(hint)
+	for l := range listings {
+		if err := b.add(l); err != nil {
+			return Digest{}, err
+		}
+	}
+	b.sortNames()
+	if err := b.number(); err != nil {
+		return Digest{}, err
+	}
+	if err := b.index(); err != nil {
+		return Digest{}, err
+	}
+	names, err := b.encodeNames()
+	if err != nil {
+		return Digest{}, err
+	}
+	prefixes := b.encodePrefixes()
+
+	lengths := b.fixedLengths()
+	lengths[regionPrefixes] = uint64(len(prefixes))
+	lengths[regionNames] = uint64(len(names))
+	b.lay(lengths)
+	h := sha256.New()
+	out := &regionWriter{w: bufio.NewWriterSize(io.MultiWriter(h, w), 1<<20)}
+	out.write(b.encode())
+	out.pad(b.regions[regionFilter].off)
+	out.words(b.filter)
+	for i, numbers := range [][]uint32{b.dir, b.slots, b.blocks} {
+		out.pad(b.regions[regionDir+i].off)
+		out.numbers(numbers)
+	}
+	out.pad(b.regions[regionPrefixes].off)
+	out.write(prefixes)
+	out.pad(b.regions[regionNames].off)
+	out.write(names)
+	if err := out.flush(); err != nil {
+		return Digest{}, err
+	}
+	return Digest(h.Sum(nil)), nil
+}
+
+// builder gathers listings and lays out the file. A record is one listed name in
+// one scope.
+type builder struct {
+	header
+	arena   []byte   // keys, one behind the other
+	ends    []uint32 // where a record's key ends in the arena
+	entries []uint64 // a record's entry number, and scopeBit for a subtree
+	order   []ref    // the records in ascending order of their keys
+
+	filter []uint64
+	dir    []uint32
+	slots  []uint32
+	blocks []uint32
+
+	addrs []addrRecord
+}
+
+const scopeBit = 1 << 63
+
+// ref is a record in an order: first sorted by sort, which holds octets of the
+// key; later sort is the hash.
+type ref struct {
+	sort uint64
+	id   uint32
+}
+
+type addrRecord struct {
+	prefix netip.Prefix
+	entry  uint64
+}
+
+// typicalKey is a guess at a key's length, for the first allocation only.
+const typicalKey = 20
+
+func (b *builder) reserve(n int) {
+	b.arena = make([]byte, 0, n*typicalKey)
+	b.ends = make([]uint32, 0, n)
+	b.entries = make([]uint64, 0, n)
+}
+
+func (b *builder) add(l ledger.Listing) error {
+	if l.Entry >= 1<<maxEntryBits {
+		return ErrTooLarge
+	}
+	if l.Prefix.IsValid() {
+		if l.Scope != ledger.ScopePrefix {
+			return fmt.Errorf("filter: entry %d: a prefix with scope %q", l.Entry, l.Scope)
+		}
+		b.addrs = append(b.addrs, addrRecord{plain(l.Prefix), l.Entry})
+		return nil
+	}
+	n, err := dns.ParseName(l.Name)
+	if err != nil {
+		return fmt.Errorf("filter: entry %d: %w", l.Entry, err)
+	}
+	entry := l.Entry
+	switch l.Scope {
+	case ledger.ScopeExact:
+	case ledger.ScopeSubtree:
+		entry |= scopeBit
+	default:
+		return fmt.Errorf("filter: entry %d: a name with scope %q", l.Entry, l.Scope)
+	}
+	b.arena = appendKey(b.arena, n.Canonical())
+	if uint64(len(b.arena)) > 1<<32-1 {
+		return ErrTooLarge
+	}
+	b.ends = append(b.ends, uint32(len(b.arena)))
+	b.entries = append(b.entries, entry)
+	return nil
+}
+
+// plain is p masked, and as an IPv4 prefix if it is an IPv4-mapped one.
+func plain(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// appendKey appends the key of a name in wire form.
+func appendKey(out []byte, n dns.Name) []byte {
+	var starts [maxLabels + 1]uint8
+	labels := 0
+	for at := 0; at < len(n) && n[at] != 0 && labels < maxLabels; at += int(n[at]) + 1 {
+		starts[labels] = uint8(at)
+		labels++
+	}
+	for k := labels - 1; k >= 0; k-- {
+		start := int(starts[k])
+		for _, c := range []byte(n[start+1 : start+1+int(n[start])]) {
+			if c <= 1 {
+				out = append(out, 1)
+				c++
+			}
+			out = append(out, c)
+		}
+		if k > 0 {
+			out = append(out, 0)
+		}
+	}
+	return out
+}
+
+// key is a record's key in the arena.
+func (b *builder) key(id uint32) []byte {
+	start := uint32(0)
+	if id > 0 {
+		start = b.ends[id-1]
+	}
+	return b.arena[start:b.ends[id]]
+}
+
+// number drops doubles and sets what the header says about the records.
+func (b *builder) number() error {
+	b.order = slices.CompactFunc(b.order, func(x, y ref) bool {
+		return (b.entries[x.id]^b.entries[y.id])&scopeBit == 0 && bytes.Equal(b.key(x.id), b.key(y.id))
+	})
+	slices.SortFunc(b.addrs, compareAddrs)
+	b.addrs = slices.CompactFunc(b.addrs, func(x, y addrRecord) bool { return x.prefix == y.prefix })
+
+	b.records, b.prefixes = uint64(len(b.order)), uint64(len(b.addrs))
+	top := uint64(1)
+	for _, r := range b.order {
+		top = max(top, b.entries[r.id]&^scopeBit)
+	}
+	b.entryBits = uint(bits.Len64(top))
+	if n := (b.records + perBlock - 1) / perBlock; n > 1 {
+		b.blockBits = uint(bits.Len64(n - 1))
+	}
+	if b.blockBits > maxBlockBits {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// regionWriter writes the regions of a file and keeps the first error.
+type regionWriter struct {
+	w   *bufio.Writer
+	at  uint64
+	err error
+}
+
+func (o *regionWriter) write(b []byte) {
+	if o.err == nil {
+		_, o.err = o.w.Write(b)
+	}
+	o.at += uint64(len(b))
+}
+
+// pad writes zeros up to an offset.
+func (o *regionWriter) pad(to uint64) {
+	var zero [regionAlign]byte
+	o.write(zero[:to-o.at])
+}
+
+func (o *regionWriter) words(v []uint64) {
+	var b [8]byte
+	for _, x := range v {
+		binary.LittleEndian.PutUint64(b[:], x)
+		o.write(b[:])
+	}
+}
+
+func (o *regionWriter) numbers(v []uint32) {
+	var b [4]byte
+	for _, x := range v {
+		binary.LittleEndian.PutUint32(b[:], x)
+		o.write(b[:])
+	}
+}
+
+func (o *regionWriter) flush() error {
+	if o.err != nil {
+		return o.err
+	}
+	return o.w.Flush()
+}

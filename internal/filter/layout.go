@@ -1,0 +1,278 @@
+package filter
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+)
+
+// sortNames orders the records: by key, the exact one before the subtree, and of
+// doubles the latest entry first.
+func (b *builder) sortNames() {
+	b.order = make([]ref, len(b.ends))
+	for i := range b.order {
+		b.order[i].id = uint32(i)
+	}
+	b.sortFrom(b.order, 0)
+}
+
+// smallSort is the number of records from which on comparing whole keys costs
+// more than sorting by 8 octets at a time.
+const smallSort = 24
+
+// sortFrom orders records whose keys have the first depth octets in common.
+func (b *builder) sortFrom(refs []ref, depth int) {
+	if len(refs) <= smallSort {
+		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x.id, y.id, depth) })
+		return
+	}
+	live := false
+	for i := range refs {
+		refs[i].sort = 0
+		if key := b.key(refs[i].id); len(key) > depth {
+			refs[i].sort = eight(key[depth:])
+			live = true
+		}
+	}
+	if !live {
+		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x.id, y.id, depth) })
+		return
+	}
+	slices.SortFunc(refs, func(x, y ref) int { return cmp.Compare(x.sort, y.sort) })
+	for start := 0; start < len(refs); {
+		end := start + 1
+		for end < len(refs) && refs[end].sort == refs[start].sort {
+			end++
+		}
+		if end-start > 1 {
+			b.sortFrom(refs[start:end], depth+8)
+		}
+		start = end
+	}
+}
+
+// eight is the first 8 octets of key as a number, with zeros behind its end. No
+// key ends in a zero or has two in a row, so a key that ends sorts first.
+func eight(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func (b *builder) compare(x, y uint32, depth int) int {
+	kx, ky := b.key(x), b.key(y)
+	if c := bytes.Compare(kx[min(depth, len(kx)):], ky[min(depth, len(ky)):]); c != 0 {
+		return c
+	}
+	ex, ey := b.entries[x], b.entries[y]
+	if (ex^ey)&scopeBit != 0 {
+		return cmp.Compare(ex&scopeBit, ey&scopeBit)
+	}
+	return cmp.Compare(ey, ex)
+}
+
+// maxAttempts bounds the search for a seed. With 16 records to a bucket on
+// average, a single attempt fails by chance about once in 10¹⁵⁰.
+const maxAttempts = 64
+
+// index fills the filter, the directory and the slots.
+func (b *builder) index() error {
+	n := b.fixedLengths()
+	b.filter = make([]uint64, n[regionFilter]/8)
+	b.dir = make([]uint32, n[regionDir]/4)
+	b.slots = make([]uint32, b.records)
+	for attempt := range uint64(maxAttempts) {
+		b.keyHash(attempt)
+		if b.hashAll() {
+			b.fill()
+			return nil
+		}
+	}
+	return ErrTooLarge
+}
+
+// hashAll hashes every record and counts the buckets into the directory; false
+// if one is too full.
+func (b *builder) hashAll() bool {
+	clear(b.dir)
+	b.nameDepths, b.subtreeDepths = 0, 0
+	for i := range b.order {
+		r := &b.order[i]
+		h, depth := hashKey(b.seed, b.mult, b.key(r.id))
+		r.sort = h
+		b.nameDepths |= 1 << min(depth, topDepth)
+		if b.entries[r.id]&scopeBit != 0 {
+			b.subtreeDepths |= 1 << min(depth, topDepth)
+		}
+		b.dir[place(h, len(b.dir)-1)]++
+	}
+	sum := uint32(0)
+	for i, n := range b.dir {
+		if n > maxBucket {
+			return false
+		}
+		b.dir[i] = sum
+		sum += n
+	}
+	return true
+}
+
+// hashKey is the hash of the name that a key is of, and its labels.
+func hashKey(seed, mult uint64, key []byte) (h uint64, labels int) {
+	h = seed
+	for len(key) > 0 {
+		label, rest := key, []byte(nil)
+		if i := bytes.IndexByte(key, 0); i >= 0 {
+			label, rest = key[:i], key[i+1:]
+		}
+		if bytes.IndexByte(label, 1) >= 0 {
+			label = unescape(label)
+		}
+		h = hashLabel(h, mult, label)
+		labels++
+		key = rest
+	}
+	return h, labels
+}
+
+// unescape is a label as it is in wire form.
+func unescape(label []byte) []byte {
+	out := make([]byte, 0, len(label))
+	for i := 0; i < len(label); i++ {
+		if label[i] == 1 && i+1 < len(label) {
+			i++
+			out = append(out, label[i]-1)
+			continue
+		}
+		out = append(out, label[i])
+	}
+	return out
+}
+
+// fill puts every record into the filter and its slot. Of each bucket the
+// directory holds the start; while it is filled it holds the next free slot.
+func (b *builder) fill() {
+	words, buckets, finger := len(b.filter), len(b.dir)-1, b.fingerBits()
+	for i, r := range b.order {
+		h := r.sort
+		b.filter[place(h, words)] |= filterMask(h)
+		slot := fingerprint(h, finger)<<(b.blockBits+1) | uint32(i/perBlock)
+		if b.entries[r.id]&scopeBit != 0 {
+			slot |= 1 << b.blockBits
+		}
+		p := place(h, buckets)
+		b.slots[b.dir[p]] = slot
+		b.dir[p]++
+	}
+	start := uint32(0)
+	for i := range buckets {
+		end := b.dir[i]
+		slices.Sort(b.slots[start:end])
+		b.dir[i] = start
+		start = end
+	}
+}
+
+// encodeNames writes the names region and notes where its blocks begin.
+func (b *builder) encodeNames() ([]byte, error) {
+	w := bitWriter{out: make([]byte, 0, len(b.order)*perName)}
+	b.blocks = make([]uint32, 0, len(b.order)/perBlock+1)
+	var before []byte
+	for i, r := range b.order {
+		key, entry := b.key(r.id), b.entries[r.id]
+		shared := 0
+		if i%perBlock == 0 {
+			w.align()
+			if uint64(len(w.out)) > math.MaxUint32 {
+				return nil, ErrTooLarge
+			}
+			b.blocks = append(b.blocks, uint32(len(w.out)))
+		} else {
+			shared = sharedOctets(before, key)
+		}
+		w.put(entry>>63|uint64(shared)<<1, 6)
+		w.key(key[shared:])
+		w.put(entry, min(b.entryBits, 32))
+		if b.entryBits > 32 {
+			w.put(entry>>32, b.entryBits-32)
+		}
+		before = key
+	}
+	w.align()
+	return append(w.out, make([]byte, namesTail)...), nil
+}
+
+// perName is a guess at the octets of a record in the names region.
+const perName = 11
+
+// sharedOctets is how many octets a and b begin with in common, maxShared at most.
+func sharedOctets(a, b []byte) int {
+	most := min(len(a), len(b), maxShared)
+	for i := range most {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return most
+}
+
+// compareAddrs orders prefixes as the format has them: by family, the longest
+// first, ascending; of doubles the latest entry first.
+func compareAddrs(x, y addrRecord) int {
+	return cmp.Or(
+		cmp.Compare(x.prefix.Addr().BitLen(), y.prefix.Addr().BitLen()),
+		cmp.Compare(y.prefix.Bits(), x.prefix.Bits()),
+		x.prefix.Addr().Compare(y.prefix.Addr()),
+		cmp.Compare(y.entry, x.entry))
+}
+
+// encodePrefixes writes the prefix region.
+func (b *builder) encodePrefixes() []byte {
+	le := binary.LittleEndian
+	sameGroup := func(x, y addrRecord) bool {
+		return x.prefix.Bits() == y.prefix.Bits() && x.prefix.Addr().Is4() == y.prefix.Addr().Is4()
+	}
+	var groups [][]addrRecord
+	for rest := b.addrs; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && sameGroup(rest[0], rest[n]) {
+			n++
+		}
+		groups = append(groups, rest[:n])
+		rest = rest[n:]
+	}
+	out := make([]byte, groupHead+groupSize*len(groups))
+	le.PutUint32(out, uint32(len(groups)))
+	for i, g := range groups {
+		head := out[groupHead+groupSize*i:]
+		head[0], head[1] = 6, uint8(g[0].prefix.Bits())
+		if g[0].prefix.Addr().Is4() {
+			head[0] = 4
+		}
+		le.PutUint32(head[4:], uint32(len(g)))
+		le.PutUint64(head[8:], uint64(len(out)))
+		for _, a := range g {
+			out = appendAddr(out, a)
+		}
+		for _, a := range g {
+			out = le.AppendUint64(out, a.entry)
+		}
+	}
+	return out
+}
+
+func appendAddr(out []byte, a addrRecord) []byte {
+	le := binary.LittleEndian
+	if a.prefix.Addr().Is4() {
+		b := a.prefix.Addr().As4()
+		return le.AppendUint32(out, binary.BigEndian.Uint32(b[:]))
+	}
+	b := a.prefix.Addr().As16()
+	out = le.AppendUint64(out, binary.BigEndian.Uint64(b[:]))
+	return le.AppendUint64(out, binary.BigEndian.Uint64(b[8:]))
+}
