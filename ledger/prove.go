@@ -160,3 +160,45 @@ func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
 	}
 	return Epoch{}, ErrNoEpoch
 }
+
+// CheckEdge checks that the tiles at the right edge of a log of the given size
+// hash to root, and the last bundle to its tile: what a writer builds on and
+// what a crash could have left half.
+func CheckEdge(ctx context.Context, src Source, size uint64, root [32]byte) error {
+	t := tree{size: size}
+	for level, count := 0, size; count > 0; level, count = level+1, count/bundleWidth {
+		row := make([]tlog.Hash, count%bundleWidth)
+		t.rows = append(t.rows, row)
+		if len(row) == 0 {
+			continue
+		}
+		b, _, err := readTile(ctx, src, level, count/bundleWidth, len(row))
+		if err != nil {
+			return err
+		}
+		for i := range row {
+			row[i] = tlog.Hash(b[32*i:])
+		}
+	}
+	if got := t.root(); got != root {
+		return fmt.Errorf("the tiles at the edge of the log's %d entries hash to %s and not to %s", size, got, tlog.Hash(root))
+	}
+	if size%bundleWidth == 0 {
+		return nil
+	}
+	index := size / bundleWidth
+	b, path, err := readBundle(ctx, src, index, widthAt(index, size))
+	if err != nil {
+		return err
+	}
+	r := reader{leaf: sha256.New()}
+	if err := r.hash(b, path, index*bundleWidth, len(t.rows[0])); err != nil {
+		return err
+	}
+	for i, h := range t.rows[0] {
+		if r.leaves[i] != h {
+			return damaged(path, "entry %d does not hash to what its tile says", index*bundleWidth+uint64(i))
+		}
+	}
+	return nil
+}

@@ -50,7 +50,7 @@ func (t *tree) edge(visit func(level int, index uint64, hashes []tlog.Hash) erro
 // root is the hash of the whole tree.
 func (t *tree) root() tlog.Hash {
 	if t.size == 0 {
-		return emptyRoot()
+		return EmptyRoot()
 	}
 	var h tlog.Hash
 	any := false
@@ -76,8 +76,8 @@ func fold(hashes []tlog.Hash) tlog.Hash {
 	return tlog.NodeHash(fold(hashes[:half]), fold(hashes[half:]))
 }
 
-// emptyRoot is the root of a tree without leaves (RFC 6962 §2.1).
-func emptyRoot() tlog.Hash { return tlog.Hash(digestOf(nil)) }
+// EmptyRoot is the root of a log without entries (RFC 6962 §2.1).
+func EmptyRoot() [32]byte { return digestOf(nil) }
 
 // clone is a copy that grows on its own.
 func (t *tree) clone() tree {
