@@ -1,0 +1,197 @@
+package resolve
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoji-dns/shoji/internal/answer"
+	"github.com/shoji-dns/shoji/internal/dns"
+)
+
+// path is what is known of a question so far: the links learned by asking, and the
+// rest of the chain where memory had it.
+type path struct {
+	links []link
+	rest  *answer.Answer
+}
+
+// follow answers a question, along CNAME and DNAME to the end. Each link is asked
+// for at the zone that has the say about it. What is learned is remembered.
+func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Answer, error) {
+	var p path
+	cur := q
+	for {
+		now := r.now()
+		if a, ok := r.recall(cur, now); ok {
+			if len(p.links) == 0 && a.Name() == q.name && a.Type() == q.typ {
+				return a, nil
+			}
+			if a.RCode() == dns.RCodeServerFailure {
+				return nil, cachedFailure(a)
+			}
+			next, done := p.join(a, cur, now)
+			if done {
+				break
+			}
+			cur.name = next
+		} else {
+			links, err := r.iterate(ctx, w, cur)
+			if err != nil {
+				return nil, err
+			}
+			p.links = append(p.links, links...)
+			last := &links[len(links)-1]
+			if last.target == "" {
+				break
+			}
+			cur.name = last.target
+		}
+		if err := p.check(cur.name); err != nil {
+			return nil, err
+		}
+	}
+	return r.rememberPath(q, &p, r.now()), nil
+}
+
+// recall asks memory for an answer, or for the CNAME that leads on.
+func (r *Resolver) recall(q question, now time.Time) (*answer.Answer, bool) {
+	if a, ok := r.memory.Get(q.name, q.typ, now); ok {
+		return a, true
+	}
+	if q.typ == dns.TypeCNAME || q.typ == dns.TypeANY {
+		return nil, false
+	}
+	a, ok := r.memory.Get(q.name, dns.TypeCNAME, now)
+	if !ok || a.RCode() != dns.RCodeSuccess || len(a.Answer()) == 0 {
+		return nil, false
+	}
+	return a, true
+}
+
+// join takes in what memory knew: a whole answer ends the path, a CNAME is a link
+// of it that leads on to next.
+func (p *path) join(a *answer.Answer, q question, now time.Time) (next dns.Name, done bool) {
+	if a.Type() == q.typ {
+		p.rest = a
+		return "", true
+	}
+	l := link{name: q.name, records: aged(a.Answer(), a, now), proof: aged(a.Authority(), a, now), ttl: a.Expires().Sub(now), status: a.Status(), recalled: true}
+	for i := range l.records {
+		if l.records[i].Type == dns.TypeCNAME {
+			l.target, _ = l.records[i].Target()
+			l.target = l.target.Canonical()
+		}
+	}
+	p.links = append(p.links, l)
+	return l.target, false
+}
+
+// check bounds the path and finds loops.
+func (p *path) check(next dns.Name) error {
+	if len(p.links) > maxLinks {
+		return errChain
+	}
+	for i := range p.links {
+		if p.links[i].name == next {
+			return errLoop
+		}
+	}
+	return nil
+}
+
+// aged copies records of an answer with what is left of their TTLs.
+func aged(records []dns.RR, a *answer.Answer, now time.Time) []dns.RR {
+	age := uint32(max(now.Sub(a.Born()), 0) / time.Second)
+	out := make([]dns.RR, len(records))
+	for i := range records {
+		out[i] = records[i]
+		out[i].TTL -= min(age, out[i].TTL)
+	}
+	return out
+}
+
+// rememberPath makes the answer to a question of its path and remembers it, with
+// each part of it that answers a question of its own.
+func (r *Resolver) rememberPath(q question, p *path, now time.Time) *answer.Answer {
+	for i := range p.links {
+		l := &p.links[i]
+		if i > 0 && !l.recalled {
+			r.put(p.answer(question{l.name, q.typ}, i, now), now)
+		}
+		if l.target != "" && !l.recalled && (q.typ != dns.TypeCNAME || i > 0) {
+			r.put(l.cname(now), now)
+		}
+	}
+	a := p.answer(q, 0, now)
+	r.put(a, now)
+	return a
+}
+
+// remember keeps what one reply said about a question and nothing beyond it.
+func (r *Resolver) remember(q question, links []link, now time.Time) {
+	p := path{links: links}
+	if last := &links[len(links)-1]; last.target == "" {
+		r.put(p.answer(q, 0, now), now)
+	}
+}
+
+func (r *Resolver) put(a *answer.Answer, now time.Time) {
+	if a.TTL() > 0 {
+		r.memory.Put(a, now)
+	}
+}
+
+// cname is the link as the answer to a question for the CNAME itself.
+func (l *link) cname(now time.Time) *answer.Answer {
+	return answer.New(answer.Parts{
+		Name: l.name, Type: dns.TypeCNAME, RCode: dns.RCodeSuccess, Status: l.status,
+		Answer: l.records, Authority: l.proof, Born: now, TTL: l.ttl,
+	})
+}
+
+// answer is the path from link number from on as one answer.
+func (p *path) answer(q question, from int, now time.Time) *answer.Answer {
+	parts := answer.Parts{Name: q.name, Type: q.typ, Born: now, TTL: maxTTL}
+	links := p.links[from:]
+	if len(links) == 1 && p.rest == nil {
+		l := &links[0]
+		parts.Answer, parts.Authority, parts.RCode, parts.Status, parts.TTL = l.records, l.proof, l.rcode, l.status, l.ttl
+		return answer.New(parts)
+	}
+	for i := range links {
+		l := &links[i]
+		parts.Answer = append(parts.Answer, l.records...)
+		parts.Authority = appendNew(parts.Authority, l.proof)
+		parts.RCode = l.rcode
+		parts.TTL = min(parts.TTL, l.ttl)
+		parts.Status = weaker(parts.Status, l.status, i == 0)
+	}
+	if a := p.rest; a != nil {
+		parts.Answer = append(parts.Answer, aged(a.Answer(), a, now)...)
+		parts.Authority = appendNew(parts.Authority, aged(a.Authority(), a, now))
+		parts.RCode = a.RCode()
+		parts.TTL = min(parts.TTL, a.Expires().Sub(now))
+		parts.Status = weaker(parts.Status, a.Status(), len(links) == 0)
+	}
+	return answer.New(parts)
+}
+
+// appendNew appends the records that are not there yet: links of one reply share
+// their proofs.
+func appendNew(to, from []dns.RR) []dns.RR {
+	had := len(to)
+next:
+	for i := range from {
+		for j := range to[:had] {
+			if same(&to[j], &from[i]) {
+				continue next
+			}
+		}
+		to = append(to, from[i])
+	}
+	return to
+}
+
+func same(a, b *dns.RR) bool {
+	return a.Type == b.Type && a.Name == b.Name && string(a.Data) == string(b.Data)
+}

@@ -1,0 +1,132 @@
+package resolve
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// unknownCost is what a server never heard counts as, beside known ones.
+	unknownCost = 200 * time.Millisecond
+
+	// exploreOneIn is how often a server other than the best comes first, so that
+	// the times of all are learned and kept: 1 in 20.
+	exploreOneIn = 20
+
+	// maxChoice is how many servers one question is put to at most.
+	maxChoice = 6
+)
+
+// choice is the servers that a question is put to, in order.
+type choice struct {
+	servers [maxChoice]*server
+	costs   [maxChoice]time.Duration
+	n       int
+	probe   *server // claimed for a probe; to be given back
+}
+
+// insert keeps the best maxChoice servers by cost.
+func (ch *choice) insert(s *server, cost time.Duration) {
+	i := ch.n
+	if i == maxChoice {
+		if cost >= ch.costs[i-1] {
+			return
+		}
+		i--
+	} else {
+		ch.n++
+	}
+	for ; i > 0 && ch.costs[i-1] > cost; i-- {
+		ch.servers[i], ch.costs[i] = ch.servers[i-1], ch.costs[i-1]
+	}
+	ch.servers[i], ch.costs[i] = s, cost
+}
+
+// choose orders the servers of a cut for one question. Fast ones come first, with
+// enough chance in it that equally fast ones share the load; those that are lame
+// for the zone or put aside are left out. Where all are put aside, one of them is
+// probed by one question at a time. skip names servers that have failed already.
+func (r *Resolver) choose(c *cut, skip []*server, now time.Time) (ch choice) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expire(now)
+	var explore *server
+	seen := 0
+	var rest *server // the best of those put aside
+targets:
+	for i := range c.targets {
+		t := &c.targets[i]
+		if now.Before(t.lame) || !r.family(t.server.addr) {
+			continue
+		}
+		for _, s := range skip {
+			if s == t.server {
+				continue targets
+			}
+		}
+		st := t.server.standing(now)
+		if st.down {
+			if rest == nil || rand.IntN(2) == 0 {
+				rest = t.server
+			}
+			continue
+		}
+		ch.insert(t.server, r.cost(t.server, st))
+		if seen++; rand.IntN(seen) == 0 {
+			explore = t.server
+		}
+	}
+	if ch.n == 0 {
+		if rest != nil && rest.probe() {
+			ch.insert(rest, 0)
+			ch.probe = rest
+		}
+		return ch
+	}
+	if ch.n > 1 && rand.IntN(exploreOneIn) == 0 {
+		ch.first(explore)
+	}
+	ch.mixFamilies()
+	return ch
+}
+
+// cost is a server's place in the order: its smoothed round-trip time, blurred by
+// a quarter either way.
+func (r *Resolver) cost(s *server, st standing) time.Duration {
+	cost := st.srtt
+	if cost == 0 {
+		cost = unknownCost
+	}
+	cost = cost*3/4 + time.Duration(rand.Int64N(int64(cost/2)+1))
+	if r.families.bad(s.addr) {
+		cost += familyPenalty
+	}
+	return cost + time.Duration(st.silent)*minRTO
+}
+
+// first moves a server to the front.
+func (ch *choice) first(s *server) {
+	at := ch.n - 1 // a server that was not among the best takes the last one's place
+	for i, have := range ch.servers[:ch.n] {
+		if have == s {
+			at = i
+		}
+	}
+	copy(ch.servers[1:at+1], ch.servers[:at])
+	ch.servers[0] = s
+}
+
+// mixFamilies makes the second server one of the other address family, where there
+// is one: a family that does not work then costs one wait and not all of them.
+func (ch *choice) mixFamilies() {
+	if ch.n < 3 || family(ch.servers[0].addr) != family(ch.servers[1].addr) {
+		return
+	}
+	for i := 2; i < ch.n; i++ {
+		if s := ch.servers[i]; family(s.addr) != family(ch.servers[0].addr) {
+			copy(ch.servers[2:i+1], ch.servers[1:i])
+			ch.servers[1] = s
+			return
+		}
+	}
+}
