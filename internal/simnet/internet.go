@@ -129,6 +129,9 @@ func Authoritative(zones ...*Zone) Handler {
 // SetFaults sets the faults of every server that has none of its own.
 func (in *Internet) SetFaults(f Faults) { in.faults.Store(&f) }
 
+// Faults are the faults of servers that have none of their own.
+func (in *Internet) Faults() Faults { return *in.faults.Load() }
+
 // SetTrace sets a function that is told of every event; nil for none. It is
 // called from many goroutines at once.
 func (in *Internet) SetTrace(f func(Event)) {
@@ -160,10 +163,10 @@ func (s *Server) respond(q Query, f *Faults) []Reply {
 // back, in the order of arrival, until accept returns true. Otherwise it returns
 // when ctx ends, with its error; over TCP earlier, with ErrClosed or ErrRefused.
 func (in *Internet) Exchange(ctx context.Context, addr netip.Addr, port uint16, tcp bool, query []byte, accept func(reply []byte) bool) error {
-	in.queries.Add(1)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	in.queries.Add(1)
 	x := &exchange{in: in, accept: accept, q: Query{Server: addr, Port: port, TCP: tcp, Bytes: query}}
 	question := readQuestion(query)
 	x.q.Attempt = in.tries.next(attemptKey(in.seed, addr, tcp, question))

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/shoji-dns/shoji/internal/curate"
+	"github.com/shoji-dns/shoji/internal/feed"
+)
+
+// listCmd changes or shows the list.
+type listCmd struct {
+	Import listImportCmd `cmd:"" help:"Read list files into the log and bring the result into force."`
+	Remove listRemoveCmd `cmd:"" help:"Delist names, addresses or prefixes."`
+	Status listStatusCmd `cmd:"" help:"Show which list is in force."`
+}
+
+type listImportCmd struct {
+	settings
+	Files     []string `arg:"" help:"List files; - reads standard input." placeholder:"FILE"`
+	Source    string   `required:"" help:"Who claims it: a short identity that stands in the log, such as example-feed." placeholder:"ID"`
+	Kind      string   `required:"" help:"What is claimed, such as c2 or malware-host." placeholder:"KIND"`
+	Scope     string   `help:"List names exact or with their subtree. Default: what the file's format says." enum:",exact,subtree" default:"" placeholder:"SCOPE"`
+	Format    string   `help:"plain, hosts, adblock, rpz, csv or maltrail. Default: detected." enum:",plain,hosts,adblock,rpz,csv,maltrail" default:"" placeholder:"FORMAT"`
+	Reference string   `help:"Where the claim can be read, for lines that say no place." placeholder:"URL"`
+	Family    string   `help:"Malware family, for lines that name none." placeholder:"NAME"`
+	DryRun    bool     `help:"Say what would change and change nothing."`
+	JSON      bool     `help:"Print the report as JSON." name:"json"`
+}
+
+func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
+	p := newProgress(t.err)
+	defer p.clear()
+	w, err := c.settings.writer(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	var files []curate.File
+	for _, name := range c.Files {
+		files = append(files, listFile(name, t))
+	}
+	rep, err := w.Import(ctx, files, curate.Claim{
+		Source: c.Source, Kind: c.Kind, Reference: c.Reference, Family: c.Family,
+		Format: feed.Format(c.Format), Scope: feed.Scope(c.Scope),
+	}, c.DryRun)
+	p.clear()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = json.NewEncoder(t.out).Encode(importSummary(rep))
+	} else {
+		err = printImport(t.out, rep, c.DryRun)
+	}
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(rep.Files, func(f *curate.FileReport) bool { return f.Refused == "" }) {
+		return nil
+	}
+	return errors.New("every file was refused; the list in force stays as it was")
+}
+
+// listFile is a file by its name, or standard input.
+func listFile(name string, t terminal) curate.File {
+	if name == "-" {
+		return curate.File{Name: "standard input", Open: func() (io.ReadCloser, error) { return io.NopCloser(t.in), nil }}
+	}
+	return curate.File{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+}
+
+// writer opens the state folder for changes.
+func (s settings) writer(ctx context.Context, p *progress) (*curate.Writer, error) {
+	conf, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	guard, err := curate.NewGuard(conf.Names)
+	if err != nil {
+		return nil, err
+	}
+	return curate.Open(ctx, curate.Config{Dir: conf.State, Guard: guard, Progress: p.show})
+}
+
+func printImport(w io.Writer, rep *curate.ImportReport, dry bool) error {
+	for _, f := range rep.Files {
+		if f.Refused != "" {
+			fmt.Fprintf(w, "%s: refused: %s\n", f.File, f.Refused)
+		} else {
+			fmt.Fprintf(w, "%s: %s, %d lines: %d new, %d known already, %d refused, %d malformed\n",
+				f.File, f.Format, f.Lines, f.Listed, f.Known, f.Guarded, f.Report.Malformed)
+		}
+		for _, m := range f.First {
+			fmt.Fprintf(w, "  %s:%d: malformed: %s: %s\n", f.File, m.Line, m.Reason, m.Text)
+		}
+		for _, g := range f.FirstGuards {
+			fmt.Fprintf(w, "  %s:%d: refused: %s is %s\n", f.File, g.Line, g.Subject, g.Why)
+		}
+		for _, reason := range sortedReasons(f.Skipped) {
+			fmt.Fprintf(w, "  skipped %d: %s\n", f.Skipped[reason], reason)
+		}
+	}
+	if dry {
+		_, err := fmt.Fprintf(w, "%d subjects would be listed; nothing was changed\n", rep.Listed)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d subjects listed; in force: log entry %d, %d listings, digest %s\n",
+		rep.Listed, rep.Epoch.Entry, rep.Epoch.Count, rep.Epoch.Digest)
+	return err
+}
+
+func sortedReasons(m map[feed.Reason]int) []feed.Reason {
+	var out []feed.Reason
+	for r := range m {
+		out = append(out, r)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// importSummary is the report as a machine reads it.
+func importSummary(rep *curate.ImportReport) map[string]any {
+	files := []map[string]any{}
+	for _, f := range rep.Files {
+		files = append(files, map[string]any{
+			"file": f.File, "format": f.Format, "refused": f.Refused, "lines": f.Lines, "listed": f.Listed, "known": f.Known,
+			"guarded": f.Guarded, "malformed": f.Report.Malformed, "skipped": f.Skipped, "first_malformed": f.First, "first_guarded": f.FirstGuards,
+		})
+	}
+	return map[string]any{
+		"files": files, "listed": rep.Listed, "epoch_entry": rep.Epoch.Entry, "listings": rep.Epoch.Count, "digest": rep.Epoch.Digest.String(),
+	}
+}
+
+type listRemoveCmd struct {
+	settings
+	Subjects []string `arg:"" help:"Names, *.names, addresses or prefixes. A name loses the listing of its subtree as well." placeholder:"SUBJECT"`
+	Reason   string   `required:"" help:"Why; it stands in the log." placeholder:"TEXT"`
+}
+
+func (c *listRemoveCmd) Run(ctx context.Context, t terminal) error {
+	var subjects []curate.Subject
+	for _, text := range c.Subjects {
+		s, err := curate.ParseSubject(text)
+		if err != nil {
+			return usageError{err}
+		}
+		subjects = append(subjects, s)
+	}
+	p := newProgress(t.err)
+	defer p.clear()
+	w, err := c.settings.writer(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	n, epoch, err := w.Remove(ctx, subjects, c.Reason)
+	p.clear()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(t.out, "%d listings ended; in force: log entry %d, %d listings, digest %s\n", n, epoch.Entry, epoch.Count, epoch.Digest)
+	return err
+}
+
+type listStatusCmd struct {
+	settings
+	JSON bool `help:"Print JSON for a machine." name:"json"`
+}
+
+func (c *listStatusCmd) Run(ctx context.Context, t terminal) error {
+	conf, err := c.settings.load()
+	if err != nil {
+		return err
+	}
+	f, err := curate.Follow(conf.State)
+	if errors.Is(err, curate.ErrNoList) {
+		return fmt.Errorf("%s: %w; shoji serve or shoji list import makes the first one", conf.State, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list, epoch, err := f.Poll(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]any{
+			"state": conf.State, "log": f.Origin(), "log_size": f.LogSize(), "epoch_entry": f.Entry(),
+			"compiled_from": epoch.Size, "listings": list.Count(), "digest": epoch.Digest.String(), "time": epoch.Time,
+		})
+	}
+	_, err = fmt.Fprintf(t.out, "state     %s\nlog       %s, %d entries\nin force  log entry %d of %s: %d listings\ndigest    %s\n",
+		conf.State, f.Origin(), f.LogSize(), f.Entry(), epoch.Time.Format("2006-01-02 15:04:05 MST"), list.Count(), epoch.Digest)
+	return err
+}

@@ -1,0 +1,114 @@
+// Command shoji is protective DNS that an operator can run, a customer can
+// verify, and anyone can leave without standing out. See the README.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1 // what was asked could not be done
+	exitUsage   = 2 // what was asked makes no sense
+)
+
+// cli is the command line: one field a verb, one file a verb.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the filtered resolver and its unfiltered twin."`
+	List    listCmd    `cmd:"" help:"Change or show the list of what is filtered."`
+	Query   queryCmd   `cmd:"" help:"Ask a resolver and show its answer and errors in words."`
+	Config  configCmd  `cmd:"" help:"Check a configuration file or print its schema."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// terminal is where a verb reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(status)
+}
+
+// run carries one command line out and returns the exit status.
+func run(ctx context.Context, args []string, t terminal) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("shoji"),
+		kong.Description("Protective DNS: malware's control names lead to a sinkhole, an unfiltered twin beside it, and a public log of what is filtered."),
+		kong.UsageOnError(),
+		kong.Writers(t.out, t.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(t),
+	)
+	if err != nil {
+		fmt.Fprintln(t.err, "shoji:", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 { // --help has printed
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(t.err, "shoji: %v (see shoji --help)\n", err)
+		return exitUsage
+	}
+	err = k.Run()
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(t.err, "shoji: interrupted")
+		return exitFailure
+	}
+	fmt.Fprintln(t.err, "shoji:", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// usageError is an error in what was asked, not in doing it.
+type usageError struct{ error }
+
+// versionCmd prints the version.
+type versionCmd struct{}
+
+func (versionCmd) Run(t terminal) error {
+	_, err := fmt.Fprintln(t.out, "shoji", version())
+	return err
+}
+
+// version is the module's version and commit as the Go toolchain recorded them.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	return v + " " + info.GoVersion
+}

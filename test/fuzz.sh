@@ -1,0 +1,12 @@
+#!/bin/bash
+# fuzz.sh TIME: every fuzz target of the module for TIME each (such as 3s, 5m).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+time=${1:?usage: fuzz.sh TIME}
+grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . >/dev/null || { echo "no fuzz targets" >&2; exit 1; }
+grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do
+  grep -hoE '^func Fuzz[A-Za-z0-9]+' "$dir"/*_test.go | sed 's/^func //' | while read -r target; do
+    echo "$dir $target"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 "$dir" < /dev/null | tail -n 2
+  done
+done
