@@ -131,6 +131,11 @@ func (l *Log) appenderFor(n int) (*appender, error) {
 	if l.appender != nil && l.appender.batch == n {
 		return l.appender, nil
 	}
+	if l.appender != nil {
+		if err := l.publish(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.retire(); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package sequence
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/durable"
 	"github.com/shoji-dns/shoji/ledger"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // The driver's own files: the tree that is stored, which is the checkpoint's or
@@ -80,11 +82,18 @@ func (l *Log) recoverNew() error {
 		return fmt.Errorf("%s is missing, and entries are there: restore this file from a mirror or a backup that has the newest",
 			filepath.Join(l.dir, ledger.CheckpointPath))
 	}
-	if err == nil {
-		return nil
-	}
 	empty := ledger.EmptyRoot()
-	return l.writeTree(treeState{0, empty[:]})
+	if err != nil {
+		if err := l.writeTree(treeState{0, empty[:]}); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf("%s\n0\n%s\n", l.log.Name(), base64.StdEncoding.EncodeToString(empty[:]))
+	c, err := note.Sign(&note.Note{Text: text}, l.signer.next())
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(l.dir, ledger.CheckpointPath), c, 0o644)
 }
 
 func (l *Log) readTree() (treeState, error) {
