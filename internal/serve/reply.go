@@ -72,7 +72,7 @@ func (s *Server) writeOdd(q *dns.Query, out []byte, start int, e *cache.Entry) (
 func explain(e *cache.Entry, room []byte) (why explanation, ok bool) {
 	why.code, why.text, why.present, ok = e.Error(room)
 	if code := e.Status().EDE(); !why.present && code != 0 {
-		why.present, why.code = true, code
+		why.present, why.code, why.text = true, code, append(room, e.Status().Reason()...)
 	}
 	return why, ok
 }
