@@ -88,6 +88,9 @@ func (b *Builder) Rewind(m Mark) {
 	for s, n := range b.counts {
 		binary.BigEndian.PutUint16(b.buf[b.start+4+2*s:], n)
 	}
+	if b.opt != 0 {
+		binary.BigEndian.PutUint16(b.buf[b.opt:], uint16(len(b.buf)-b.opt-2))
+	}
 }
 
 // Question appends the question as it is given. It reports false where it does not

@@ -15,10 +15,12 @@ import (
 // case of all octets alike changes the case of the labels only.
 type Name string
 
+// Root is the name without labels.
+const Root Name = "\x00"
+
 const (
-	Root     Name = "\x00"
-	MaxName       = 255 // octets of a name in wire form, RFC 1035 §2.3.4
-	MaxLabel      = 63  // octets of one label, RFC 1035 §2.3.4
+	MaxName  = 255 // octets of a name in wire form, RFC 1035 §2.3.4
+	MaxLabel = 63  // octets of one label, RFC 1035 §2.3.4
 
 	// maxLabels is the most labels that fit into MaxName octets, root not counted.
 	maxLabels = (MaxName - 1) / 2

@@ -214,6 +214,7 @@ func (r RR) serviceText() (string, bool) {
 // paramText is one service parameter (RFC 9460 §14.3.2), with a blank in front. A value
 // that is not as its key wants it is written as that of an unknown key.
 func paramText(key uint16, value []byte) string {
+	alpn, isALPN := alpnText(value)
 	switch size := hintLen(key); {
 	case size > 0:
 		var hints []string
@@ -222,10 +223,8 @@ func paramText(key uint16, value []byte) string {
 			hints = append(hints, a.String())
 		}
 		return fmt.Sprintf(" ipv%dhint=%s", key, strings.Join(hints, ","))
-	case key == keyALPN:
-		if text, ok := alpnText(value); ok {
-			return " alpn=" + text
-		}
+	case key == keyALPN && isALPN:
+		return " alpn=" + alpn
 	case key == keyNoDefaultALPN && len(value) == 0:
 		return " no-default-alpn"
 	case key == keyPort && len(value) == 2:

@@ -82,14 +82,6 @@ func (e Error) RCode() RCode {
 	return RCodeFormatError
 }
 
-// asError turns the absence of an Error into a nil error.
-func asError(e Error) error {
-	if e == 0 {
-		return nil
-	}
-	return e
-}
-
 func be16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
