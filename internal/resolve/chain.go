@@ -19,38 +19,29 @@ type path struct {
 // for at the zone that has the say about it. What is learned is remembered.
 func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Answer, error) {
 	var p path
-	cur := q
-	for {
+	for cur := q; ; {
 		now := r.now()
-		if a, ok := r.recall(cur, now); ok {
-			if len(p.links) == 0 && a.Name() == q.name && a.Type() == q.typ {
-				return a, nil
-			}
-			if a.RCode() == dns.RCodeServerFailure {
-				return nil, cachedFailure(a)
-			}
-			next, done := p.join(a, cur, now)
-			if done {
-				break
-			}
-			cur.name = next
-		} else {
+		if a, ok := r.recall(cur, now); !ok {
 			links, err := r.iterate(ctx, w, cur)
 			if err != nil {
 				return nil, err
 			}
 			p.links = append(p.links, links...)
-			last := &links[len(links)-1]
-			if last.target == "" {
-				break
-			}
-			cur.name = last.target
+			cur.name = links[len(links)-1].target
+		} else if cur == q && a.Type() == q.typ {
+			return a, nil
+		} else if a.RCode() == dns.RCodeServerFailure {
+			return nil, cachedFailure(a)
+		} else {
+			cur.name = p.join(a, cur, now)
 		}
 		if err := p.check(cur.name); err != nil {
 			return nil, err
 		}
+		if cur.name == "" {
+			return r.rememberPath(q, &p, r.now()), nil
+		}
 	}
-	return r.rememberPath(q, &p, r.now()), nil
 }
 
 // recall asks memory for an answer, or for the CNAME that leads on.
@@ -68,14 +59,17 @@ func (r *Resolver) recall(q question, now time.Time) (*answer.Answer, bool) {
 	return a, true
 }
 
-// join takes in what memory knew: a whole answer ends the path, a CNAME is a link
-// of it that leads on to next.
-func (p *path) join(a *answer.Answer, q question, now time.Time) (next dns.Name, done bool) {
+// join takes in what memory knew: a whole answer ends the path; a CNAME is a link
+// of it, and leads on to the name returned.
+func (p *path) join(a *answer.Answer, q question, now time.Time) (next dns.Name) {
 	if a.Type() == q.typ {
 		p.rest = a
-		return "", true
+		return ""
 	}
-	l := link{name: q.name, records: aged(a.Answer(), a, now), proof: aged(a.Authority(), a, now), ttl: a.Expires().Sub(now), status: a.Status(), recalled: true}
+	l := link{
+		name: q.name, records: aged(a.Answer(), a, now), proof: aged(a.Authority(), a, now),
+		ttl: a.Expires().Sub(now), status: a.Status(), recalled: true,
+	}
 	for i := range l.records {
 		if l.records[i].Type == dns.TypeCNAME {
 			l.target, _ = l.records[i].Target()
@@ -83,18 +77,29 @@ func (p *path) join(a *answer.Answer, q question, now time.Time) (next dns.Name,
 		}
 	}
 	p.links = append(p.links, l)
-	return l.target, false
+	return l.target
 }
 
 // check bounds the path and finds loops.
 func (p *path) check(next dns.Name) error {
-	if len(p.links) > maxLinks {
-		return errChain
-	}
+	n := 0
 	for i := range p.links {
 		if p.links[i].name == next {
 			return errLoop
 		}
+		if p.links[i].target != "" {
+			n++
+		}
+	}
+	if p.rest != nil {
+		for i := range p.rest.Answer() {
+			if p.rest.Answer()[i].Type == dns.TypeCNAME {
+				n++
+			}
+		}
+	}
+	if n > maxLinks {
+		return errChain
 	}
 	return nil
 }

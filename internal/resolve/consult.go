@@ -27,6 +27,9 @@ func (x *race) consult(ctx context.Context, s *server, wait time.Duration) (*dns
 	tcp := false
 	rejected := 0 // how often the query's form was rejected
 	for range maxSteps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if !x.w.spend() {
 			return nil, errBudget
 		}

@@ -120,7 +120,7 @@ const (
 	downAfter = 3
 	downTime  = time.Second
 	minDown   = time.Second
-	maxDown   = 30 * time.Second
+	maxDown   = 15 * time.Second
 
 	// formTime is how long a server's inability (EDNS, letter case) is believed.
 	formTime = 15 * time.Minute

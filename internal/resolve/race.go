@@ -42,14 +42,16 @@ func (x *race) run() (finding, error) {
 	x.idle.L = &x.mu
 	x.limit = min(max(2*x.list.n, minTries), maxTries)
 	if x.list.probe != nil {
-		x.limit = 1
 		defer x.list.probe.probed()
+		if x.list.n == 1 {
+			x.limit = 1
+		}
 	}
 	x.running, x.cancels[0] = 1, func() {}
 	if x.limit > 1 {
 		// Under the lock: the timer's goroutine reads x.hedge.
 		x.mu.Lock()
-		x.hedge = time.AfterFunc(x.list.servers[0].rto(), x.join)
+		x.hedge = time.AfterFunc(x.list.patience(), x.join)
 		x.mu.Unlock()
 		defer x.hedge.Stop()
 	}

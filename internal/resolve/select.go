@@ -13,6 +13,10 @@ const (
 	// the times of all are learned and kept: 1 in 20.
 	exploreOneIn = 20
 
+	// mixedRTO is the longest wait before a server of the other address family is
+	// asked as well.
+	mixedRTO = unknownRTO / 2
+
 	// maxChoice is how many servers one question is put to at most.
 	maxChoice = 6
 )
@@ -23,6 +27,23 @@ type choice struct {
 	costs   [maxChoice]time.Duration
 	n       int
 	probe   *server // claimed for a probe; to be given back
+	explore bool    // the first server is not first for being the best
+}
+
+// patience is how long to wait for the first server before the second is asked too.
+func (ch *choice) patience() time.Duration {
+	first := ch.servers[0].rto()
+	if ch.n == 1 {
+		return first
+	}
+	if ch.explore {
+		return min(first, ch.servers[1].rto())
+	}
+	if family(ch.servers[0].addr) != family(ch.servers[1].addr) {
+		// Which family works may not be known yet (compare RFC 8305 §5).
+		return min(first, mixedRTO)
+	}
+	return first
 }
 
 // insert keeps the best maxChoice servers by cost.
@@ -44,7 +65,7 @@ func (ch *choice) insert(s *server, cost time.Duration) {
 
 // choose orders the servers of a cut for one question. Fast ones come first, with
 // enough chance in it that equally fast ones share the load; those that are lame
-// for the zone or put aside are left out. Where all are put aside, one of them is
+// for the zone or put aside are left out. One that was put aside long enough is
 // probed by one question at a time. skip names servers that have failed already.
 func (r *Resolver) choose(c *cut, skip []*server, now time.Time) (ch choice) {
 	c.mu.Lock()
@@ -52,7 +73,7 @@ func (r *Resolver) choose(c *cut, skip []*server, now time.Time) (ch choice) {
 	c.expire(now)
 	var explore *server
 	seen := 0
-	var rest *server // the best of those put aside
+	var rest *server // one that may be probed
 targets:
 	for i := range c.targets {
 		t := &c.targets[i]
@@ -65,7 +86,10 @@ targets:
 			}
 		}
 		st := t.server.standing(now)
-		if st.down {
+		if st.aside {
+			continue
+		}
+		if st.probe {
 			if rest == nil || rand.IntN(2) == 0 {
 				rest = t.server
 			}
@@ -76,15 +100,14 @@ targets:
 			explore = t.server
 		}
 	}
-	if ch.n == 0 {
-		if rest != nil && rest.probe() {
-			ch.insert(rest, 0)
-			ch.probe = rest
-		}
+	if rest != nil && (ch.n == 0 || rand.IntN(exploreOneIn) == 0) && rest.probe() {
+		ch.insert(rest, 0)
+		ch.probe, ch.explore = rest, true
 		return ch
 	}
 	if ch.n > 1 && rand.IntN(exploreOneIn) == 0 {
 		ch.first(explore)
+		ch.explore = true
 	}
 	ch.mixFamilies()
 	return ch

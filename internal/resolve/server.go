@@ -20,7 +20,7 @@ type server struct {
 	variance time.Duration
 	silent   int       // exchanges in a row without a reply
 	since    time.Time // when the first of them ended
-	down     time.Time // put aside until then
+	down     time.Time // put aside until then, and after that until a probe is answered
 	probing  bool      // one exchange finds out whether it is back
 
 	plain    time.Time // no EDNS until then
@@ -93,13 +93,16 @@ func (s *server) missed(waited time.Duration, whole bool, now time.Time) {
 type standing struct {
 	srtt   time.Duration
 	silent int
-	down   bool
+	aside  bool // not to be asked
+	probe  bool // to be asked by one question at a time
 }
 
 func (s *server) standing(now time.Time) standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return standing{srtt: s.srtt, silent: s.silent, down: now.Before(s.down)}
+	down := !s.down.IsZero()
+	probe := down && !s.probing && !now.Before(s.down)
+	return standing{srtt: s.srtt, silent: s.silent, aside: down && !probe, probe: probe}
 }
 
 // form is how a server is asked.
@@ -138,7 +141,7 @@ func (s *server) noteCaseless(now time.Time) {
 	s.mu.Unlock()
 }
 
-// probe claims the one exchange that may be sent to a server put aside.
+// probe claims the one exchange that may be sent to a server that was put aside.
 func (s *server) probe() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
