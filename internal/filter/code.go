@@ -39,25 +39,50 @@ type symbol struct {
 	bits uint8
 }
 
-// decoded is what the next maxCode bits begin with.
+// decoded is what the next peekBits bits begin with: up to two octets, and then
+// the end mark or an escape if either fits. A string of bits that is all escape
+// or end mark has no octets.
 type decoded struct {
-	octet uint8
-	bits  uint8
+	octets [2]uint8
+	count  uint8
+	stop   uint8 // endMark, escape or 0
+	bits   uint8
 }
+
+// peekBits is how many bits are decoded at a time: two octets of a common kind.
+const peekBits = 12
 
 var encodeTable, decodeTable = makeCode()
 
-func makeCode() (enc [256]symbol, dec [1 << maxCode]decoded) {
+func makeCode() (enc [256]symbol, dec [1 << peekBits]decoded) {
 	next := uint16(0)
+	var one [1 << maxCode]symbol // octet of each code, whatever follows it
 	for n, symbols := range codeLengths {
 		next <<= 1
 		for i := range len(symbols) {
 			s := symbol{code: bits.Reverse16(next) >> (16 - n), bits: uint8(n)}
 			enc[symbols[i]] = s
 			for rest := 0; rest < 1<<(maxCode-n); rest++ {
-				dec[int(s.code)|rest<<n] = decoded{octet: symbols[i], bits: s.bits}
+				one[int(s.code)|rest<<n] = symbol{code: uint16(symbols[i]), bits: s.bits}
 			}
 			next++
+		}
+	}
+	for v := range dec {
+		d := &dec[v]
+		for d.stop == 0 {
+			s := one[v>>d.bits&codeMask]
+			special := s.code == endMark || s.code == escape
+			if d.bits+s.bits > peekBits || !special && d.count == 2 {
+				break
+			}
+			d.bits += s.bits
+			if special {
+				d.stop = uint8(s.code)
+				break
+			}
+			d.octets[d.count] = uint8(s.code)
+			d.count++
 		}
 	}
 	return enc, dec
@@ -127,34 +152,37 @@ func (r *bitReader) take(n uint) uint64 {
 	return v
 }
 
-// key appends octets up to an end mark to out, which has room for maxKey; false
-// if there is no end mark before that.
+// key reads octets up to an end mark into out from out[n] on and says where they
+// end; false if there is no end mark before out is full.
 func (r *bitReader) key(out *[maxKey]byte, n int) (int, bool) {
 	for {
-		v, left := r.peek(), uint(57)
+		v, left := r.peek(), 57
 		if r.bad {
 			return 0, false
 		}
-		for left >= uint(maxCode)+8 {
-			d := decodeTable[v&codeMask]
-			v >>= d.bits
-			left -= uint(d.bits)
-			r.pos += uint(d.bits)
-			c := d.octet
-			if c == endMark {
-				return n, true
+		for left >= peekBits+8 {
+			if n+2 > maxKey {
+				return 0, false
 			}
-			if c == escape {
-				c = byte(v)
+			d := &decodeTable[v&(1<<peekBits-1)]
+			out[n], out[n+1] = d.octets[0], d.octets[1]
+			n += int(d.count)
+			v >>= d.bits
+			left -= int(d.bits)
+			r.pos += uint(d.bits)
+			switch d.stop {
+			case endMark:
+				return n, true
+			case escape:
+				if n == maxKey {
+					return 0, false
+				}
+				out[n] = byte(v)
+				n++
 				v >>= 8
 				left -= 8
 				r.pos += 8
 			}
-			if n >= maxKey {
-				return 0, false
-			}
-			out[n] = c
-			n++
 		}
 	}
 }

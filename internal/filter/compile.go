@@ -2,16 +2,14 @@ package filter
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"math/bits"
+	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/ledger"
@@ -36,18 +34,15 @@ func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.S
 			return Digest{}, err
 		}
 	}
+	prefixes := b.encodePrefixes()
 	b.sortNames()
-	if err := b.number(); err != nil {
+	names, err := b.encodeNames()
+	if err != nil {
 		return Digest{}, err
 	}
 	if err := b.index(); err != nil {
 		return Digest{}, err
 	}
-	names, err := b.encodeNames()
-	if err != nil {
-		return Digest{}, err
-	}
-	prefixes := b.encodePrefixes()
 
 	lengths := b.fixedLengths()
 	lengths[regionPrefixes] = uint64(len(prefixes))
@@ -76,10 +71,9 @@ func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.S
 // one scope.
 type builder struct {
 	header
-	arena   []byte   // keys, one behind the other
-	ends    []uint32 // where a record's key ends in the arena
-	entries []uint64 // a record's entry number, and scopeBit for a subtree
-	order   []ref    // the records in ascending order of their keys
+	arena []byte // records, one behind the other: see entryAt
+	order []ref  // the records, then those in ascending order
+	top   uint64 // the largest entry number
 
 	filter []uint64
 	dir    []uint32
@@ -89,13 +83,19 @@ type builder struct {
 	addrs []addrRecord
 }
 
-const scopeBit = 1 << 63
+// A record in the arena is its entry number in 8 octets, with scopeBit for a
+// subtree, the key's length in 2, and the key.
+const (
+	keyAt    = 10
+	scopeBit = 1 << 63
+)
 
 // ref is a record in an order: first sorted by sort, which holds octets of the
 // key; later sort is the hash.
 type ref struct {
-	sort uint64
-	id   uint32
+	sort    uint64
+	at      uint32 // in the arena
+	subtree bool   // set with the hash
 }
 
 type addrRecord struct {
@@ -107,9 +107,8 @@ type addrRecord struct {
 const typicalKey = 20
 
 func (b *builder) reserve(n int) {
-	b.arena = make([]byte, 0, n*typicalKey)
-	b.ends = make([]uint32, 0, n)
-	b.entries = make([]uint64, 0, n)
+	b.arena = make([]byte, 0, n*(keyAt+typicalKey))
+	b.order = make([]ref, 0, n)
 }
 
 func (b *builder) add(l ledger.Listing) error {
@@ -135,12 +134,15 @@ func (b *builder) add(l ledger.Listing) error {
 	default:
 		return fmt.Errorf("filter: entry %d: a name with scope %q", l.Entry, l.Scope)
 	}
-	b.arena = appendKey(b.arena, n.Canonical())
-	if uint64(len(b.arena)) > 1<<32-1 {
+	if uint64(len(b.arena)) > math.MaxUint32 {
 		return ErrTooLarge
 	}
-	b.ends = append(b.ends, uint32(len(b.arena)))
-	b.entries = append(b.entries, entry)
+	at := len(b.arena)
+	b.order = append(b.order, ref{at: uint32(at)})
+	b.top = max(b.top, l.Entry)
+	b.arena = binary.LittleEndian.AppendUint64(b.arena, entry)
+	b.arena = appendKey(append(b.arena, 0, 0), n.Canonical())
+	binary.LittleEndian.PutUint16(b.arena[at+keyAt-2:], uint16(len(b.arena)-at-keyAt))
 	return nil
 }
 
@@ -177,36 +179,13 @@ func appendKey(out []byte, n dns.Name) []byte {
 }
 
 // key is a record's key in the arena.
-func (b *builder) key(id uint32) []byte {
-	start := uint32(0)
-	if id > 0 {
-		start = b.ends[id-1]
-	}
-	return b.arena[start:b.ends[id]]
+func (b *builder) key(r ref) []byte {
+	n := uint32(binary.LittleEndian.Uint16(b.arena[r.at+keyAt-2:]))
+	return b.arena[r.at+keyAt : r.at+keyAt+n]
 }
 
-// number drops doubles and sets what the header says about the records.
-func (b *builder) number() error {
-	b.order = slices.CompactFunc(b.order, func(x, y ref) bool {
-		return (b.entries[x.id]^b.entries[y.id])&scopeBit == 0 && bytes.Equal(b.key(x.id), b.key(y.id))
-	})
-	slices.SortFunc(b.addrs, compareAddrs)
-	b.addrs = slices.CompactFunc(b.addrs, func(x, y addrRecord) bool { return x.prefix == y.prefix })
-
-	b.records, b.prefixes = uint64(len(b.order)), uint64(len(b.addrs))
-	top := uint64(1)
-	for _, r := range b.order {
-		top = max(top, b.entries[r.id]&^scopeBit)
-	}
-	b.entryBits = uint(bits.Len64(top))
-	if n := (b.records + perBlock - 1) / perBlock; n > 1 {
-		b.blockBits = uint(bits.Len64(n - 1))
-	}
-	if b.blockBits > maxBlockBits {
-		return ErrTooLarge
-	}
-	return nil
-}
+// entry is a record's entry number, with scopeBit for a subtree.
+func (b *builder) entry(r ref) uint64 { return binary.LittleEndian.Uint64(b.arena[r.at:]) }
 
 // regionWriter writes the regions of a file and keeps the first error.
 type regionWriter struct {

@@ -62,8 +62,8 @@ func filterMask(h uint64) uint64 {
 // fingerprint is the part of h that a slot keeps.
 func fingerprint(h uint64, bits uint) uint32 { return uint32(h>>24) & (1<<bits - 1) }
 
-// maxKey is the longest key: a name whose octets are all written as two.
-const maxKey = 2 * (maxWire + 1)
+// maxKey is more than the longest key has: a name whose octets are all written as two.
+const maxKey = 2 * (maxWire + 2)
 
 // keyBuf builds a key from labels, the top one first.
 type keyBuf struct {

@@ -5,18 +5,13 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 )
 
 // sortNames orders the records: by key, the exact one before the subtree, and of
 // doubles the latest entry first.
-func (b *builder) sortNames() {
-	b.order = make([]ref, len(b.ends))
-	for i := range b.order {
-		b.order[i].id = uint32(i)
-	}
-	b.sortFrom(b.order, 0)
-}
+func (b *builder) sortNames() { b.sortFrom(b.order, 0) }
 
 // smallSort is the number of records from which on comparing whole keys costs
 // more than sorting by 8 octets at a time.
@@ -25,19 +20,19 @@ const smallSort = 24
 // sortFrom orders records whose keys have the first depth octets in common.
 func (b *builder) sortFrom(refs []ref, depth int) {
 	if len(refs) <= smallSort {
-		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x.id, y.id, depth) })
+		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x, y, depth) })
 		return
 	}
 	live := false
 	for i := range refs {
 		refs[i].sort = 0
-		if key := b.key(refs[i].id); len(key) > depth {
+		if key := b.key(refs[i]); len(key) > depth {
 			refs[i].sort = eight(key[depth:])
 			live = true
 		}
 	}
 	if !live {
-		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x.id, y.id, depth) })
+		slices.SortFunc(refs, func(x, y ref) int { return b.compare(x, y, depth) })
 		return
 	}
 	slices.SortFunc(refs, func(x, y ref) int { return cmp.Compare(x.sort, y.sort) })
@@ -64,16 +59,93 @@ func eight(key []byte) uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-func (b *builder) compare(x, y uint32, depth int) int {
+func (b *builder) compare(x, y ref, depth int) int {
 	kx, ky := b.key(x), b.key(y)
 	if c := bytes.Compare(kx[min(depth, len(kx)):], ky[min(depth, len(ky)):]); c != 0 {
 		return c
 	}
-	ex, ey := b.entries[x], b.entries[y]
+	ex, ey := b.entry(x), b.entry(y)
 	if (ex^ey)&scopeBit != 0 {
 		return cmp.Compare(ex&scopeBit, ey&scopeBit)
 	}
 	return cmp.Compare(ey, ex)
+}
+
+// perName is a guess at the octets of a record in the names region.
+const perName = 11
+
+// encodeNames writes the names region, notes where its blocks begin, drops
+// doubles from the order and hashes what is left for the first attempt. One pass
+// does all of it: a record in the arena is far from the one before it in order.
+func (b *builder) encodeNames() ([]byte, error) {
+	b.keyHash(0)
+	b.entryBits = uint(max(1, bits.Len64(b.top)))
+	w := bitWriter{out: make([]byte, 0, len(b.order)*perName)}
+	b.blocks = make([]uint32, 0, len(b.order)/perBlock+1)
+	n := 0
+	var before []byte
+	var scope uint64
+	for _, r := range b.order {
+		key, entry := b.key(r), b.entry(r)
+		if n > 0 && (entry^scope)&scopeBit == 0 && bytes.Equal(key, before) {
+			continue
+		}
+		shared := 0
+		if n%perBlock == 0 {
+			w.align()
+			if uint64(len(w.out)) > math.MaxUint32 {
+				return nil, ErrTooLarge
+			}
+			b.blocks = append(b.blocks, uint32(len(w.out)))
+		} else {
+			shared = sharedOctets(before, key)
+		}
+		w.record(key, shared, entry, b.entryBits)
+		before, scope = key, entry
+		b.order[n] = ref{sort: b.hash(key, entry), at: r.at, subtree: entry&scopeBit != 0}
+		n++
+	}
+	w.align()
+	b.order = b.order[:n]
+	b.records = uint64(n)
+	if len(b.blocks) > 1 {
+		b.blockBits = uint(bits.Len(uint(len(b.blocks) - 1)))
+	}
+	if b.blockBits > maxBlockBits {
+		return nil, ErrTooLarge
+	}
+	return append(w.out, make([]byte, namesTail)...), nil
+}
+
+// record writes one record. The shared octets of its key are not written.
+func (w *bitWriter) record(key []byte, shared int, entry uint64, entryBits uint) {
+	w.put(entry>>63|uint64(shared)<<1, 6)
+	w.key(key[shared:])
+	w.put(entry, min(entryBits, 32))
+	if entryBits > 32 {
+		w.put(entry>>32, entryBits-32)
+	}
+}
+
+// sharedOctets is how many octets a and b begin with in common, maxShared at most.
+func sharedOctets(a, b []byte) int {
+	most := min(len(a), len(b), maxShared)
+	for i := range most {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return most
+}
+
+// hash is the hash of a record's name. It notes at which depth the name is.
+func (b *builder) hash(key []byte, entry uint64) uint64 {
+	h, depth := hashKey(b.seed, b.mult, key)
+	b.nameDepths |= 1 << min(depth, topDepth)
+	if entry&scopeBit != 0 {
+		b.subtreeDepths |= 1 << min(depth, topDepth)
+	}
+	return h
 }
 
 // maxAttempts bounds the search for a seed. With 16 records to a bucket on
@@ -86,30 +158,24 @@ func (b *builder) index() error {
 	b.filter = make([]uint64, n[regionFilter]/8)
 	b.dir = make([]uint32, n[regionDir]/4)
 	b.slots = make([]uint32, b.records)
-	for attempt := range uint64(maxAttempts) {
-		b.keyHash(attempt)
-		if b.hashAll() {
-			b.fill()
-			return nil
+	for !b.countBuckets() {
+		if b.attempt+1 == maxAttempts {
+			return ErrTooLarge
+		}
+		b.keyHash(b.attempt + 1)
+		for i, r := range b.order {
+			b.order[i].sort = b.hash(b.key(r), b.entry(r))
 		}
 	}
-	return ErrTooLarge
+	b.fill()
+	return nil
 }
 
-// hashAll hashes every record and counts the buckets into the directory; false
-// if one is too full.
-func (b *builder) hashAll() bool {
+// countBuckets fills the directory; false if a bucket is too full.
+func (b *builder) countBuckets() bool {
 	clear(b.dir)
-	b.nameDepths, b.subtreeDepths = 0, 0
-	for i := range b.order {
-		r := &b.order[i]
-		h, depth := hashKey(b.seed, b.mult, b.key(r.id))
-		r.sort = h
-		b.nameDepths |= 1 << min(depth, topDepth)
-		if b.entries[r.id]&scopeBit != 0 {
-			b.subtreeDepths |= 1 << min(depth, topDepth)
-		}
-		b.dir[place(h, len(b.dir)-1)]++
+	for _, r := range b.order {
+		b.dir[place(r.sort, len(b.dir)-1)]++
 	}
 	sum := uint32(0)
 	for i, n := range b.dir {
@@ -162,7 +228,7 @@ func (b *builder) fill() {
 		h := r.sort
 		b.filter[place(h, words)] |= filterMask(h)
 		slot := fingerprint(h, finger)<<(b.blockBits+1) | uint32(i/perBlock)
-		if b.entries[r.id]&scopeBit != 0 {
+		if r.subtree {
 			slot |= 1 << b.blockBits
 		}
 		p := place(h, buckets)
@@ -178,49 +244,6 @@ func (b *builder) fill() {
 	}
 }
 
-// encodeNames writes the names region and notes where its blocks begin.
-func (b *builder) encodeNames() ([]byte, error) {
-	w := bitWriter{out: make([]byte, 0, len(b.order)*perName)}
-	b.blocks = make([]uint32, 0, len(b.order)/perBlock+1)
-	var before []byte
-	for i, r := range b.order {
-		key, entry := b.key(r.id), b.entries[r.id]
-		shared := 0
-		if i%perBlock == 0 {
-			w.align()
-			if uint64(len(w.out)) > math.MaxUint32 {
-				return nil, ErrTooLarge
-			}
-			b.blocks = append(b.blocks, uint32(len(w.out)))
-		} else {
-			shared = sharedOctets(before, key)
-		}
-		w.put(entry>>63|uint64(shared)<<1, 6)
-		w.key(key[shared:])
-		w.put(entry, min(b.entryBits, 32))
-		if b.entryBits > 32 {
-			w.put(entry>>32, b.entryBits-32)
-		}
-		before = key
-	}
-	w.align()
-	return append(w.out, make([]byte, namesTail)...), nil
-}
-
-// perName is a guess at the octets of a record in the names region.
-const perName = 11
-
-// sharedOctets is how many octets a and b begin with in common, maxShared at most.
-func sharedOctets(a, b []byte) int {
-	most := min(len(a), len(b), maxShared)
-	for i := range most {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return most
-}
-
 // compareAddrs orders prefixes as the format has them: by family, the longest
 // first, ascending; of doubles the latest entry first.
 func compareAddrs(x, y addrRecord) int {
@@ -234,6 +257,9 @@ func compareAddrs(x, y addrRecord) int {
 // encodePrefixes writes the prefix region.
 func (b *builder) encodePrefixes() []byte {
 	le := binary.LittleEndian
+	slices.SortFunc(b.addrs, compareAddrs)
+	b.addrs = slices.CompactFunc(b.addrs, func(x, y addrRecord) bool { return x.prefix == y.prefix })
+	b.prefixes = uint64(len(b.addrs))
 	sameGroup := func(x, y addrRecord) bool {
 		return x.prefix.Bits() == y.prefix.Bits() && x.prefix.Addr().Is4() == y.prefix.Addr().Is4()
 	}

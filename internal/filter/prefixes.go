@@ -3,7 +3,6 @@ package filter
 import (
 	"encoding/binary"
 	"net/netip"
-	"sort"
 )
 
 // group is the listed prefixes of one family and length.
@@ -93,8 +92,15 @@ func (g *group) verdict(n int) Verdict {
 func (g *group) key4(i int) uint32 { return binary.LittleEndian.Uint32(g.keys[4*i:]) }
 
 func (g *group) find4(v uint32) (int, bool) {
-	i := sort.Search(g.count, func(i int) bool { return g.key4(i) >= v })
-	return i, i < g.count && g.key4(i) == v
+	low, n := 0, g.count // the key is not before low, and among the n from there
+	for n > 1 {
+		half := n / 2
+		if g.key4(low+half) <= v {
+			low += half
+		}
+		n -= half
+	}
+	return low, n == 1 && g.key4(low) == v
 }
 
 func (g *group) key6(i int) (hi, lo uint64) {
@@ -102,13 +108,17 @@ func (g *group) key6(i int) (hi, lo uint64) {
 }
 
 func (g *group) find6(hi, lo uint64) (int, bool) {
-	i := sort.Search(g.count, func(i int) bool {
-		h, l := g.key6(i)
-		return h > hi || h == hi && l >= lo
-	})
-	if i == g.count {
+	low, n := 0, g.count
+	for n > 1 {
+		half := n / 2
+		if h, l := g.key6(low + half); h < hi || h == hi && l <= lo {
+			low += half
+		}
+		n -= half
+	}
+	if n == 0 {
 		return 0, false
 	}
-	h, l := g.key6(i)
-	return i, h == hi && l == lo
+	h, l := g.key6(low)
+	return low, h == hi && l == lo
 }
