@@ -173,6 +173,7 @@ func packet(t testing.TB, text string) (packet []byte, tcp bool) {
 			m.AuthenticatedData = true
 		case "cd":
 			m.CheckingDisabled = true
+		case "plain":
 		case "edns":
 			m.SetEdns0(1232, false)
 		case "do":
