@@ -33,6 +33,7 @@ type Builder struct {
 	asked   int // length of the question's name, 0 without one
 	counts  [4]uint16
 
+	last     int // index+1 of the suffix that was the last name written, or 0
 	suffixes int
 	keys     [maxSuffixes]uint32 // parent's index+1, label length and its first octet
 	offsets  [maxSuffixes]uint16 // where the label is, from start
@@ -51,7 +52,7 @@ func (b *Builder) Reset(out []byte, limit int) {
 	b.start = len(out)
 	b.limit = b.start + max(min(limit, maxMessage), headerLen)
 	b.buf = append(out, make([]byte, headerLen)...)
-	b.reserve, b.section, b.opt, b.asked, b.suffixes = 0, SectionQuestion, 0, 0, 0
+	b.reserve, b.section, b.opt, b.asked, b.suffixes, b.last = 0, SectionQuestion, 0, 0, 0, 0
 	b.counts = [4]uint16{}
 }
 
@@ -83,7 +84,7 @@ func (b *Builder) Mark() Mark {
 
 // Rewind undoes what was written since the Mark; the header's ID and flags stay.
 func (b *Builder) Rewind(m Mark) {
-	b.buf = b.buf[:m.length]
+	b.buf, b.last = b.buf[:m.length], 0
 	b.suffixes, b.opt, b.asked, b.section, b.counts = m.suffixes, m.opt, m.asked, m.section, m.counts
 	for s, n := range b.counts {
 		binary.BigEndian.PutUint16(b.buf[b.start+4+2*s:], n)
@@ -116,7 +117,7 @@ func (b *Builder) Question(name []byte, t Type, c Class) bool {
 // goes back to the given length and number of suffixes, and reports false.
 func (b *Builder) commit(length, suffixes, limit int, s Section) bool {
 	if len(b.buf) > limit || b.counts[s] == 0xFFFF {
-		b.buf, b.suffixes = b.buf[:length], suffixes
+		b.buf, b.suffixes, b.last = b.buf[:length], suffixes, 0
 		return false
 	}
 	b.counts[s]++

@@ -75,6 +75,10 @@ func appendName[N ~string | ~[]byte](b *Builder, name N, fold bool) {
 			return
 		}
 	}
+	if isAt(b, b.last, name, fold) {
+		b.buf = binary.BigEndian.AppendUint16(b.buf, pointerMark|b.offsets[b.last-1])
+		return
+	}
 	var labels [maxLabels]uint8
 	left := labelOffsets(name, &labels)
 	cut := len(name) - 1 // where the suffix found begins
@@ -88,7 +92,7 @@ func appendName[N ~string | ~[]byte](b *Builder, name N, fold bool) {
 		found, cut = i+1, at
 		left--
 	}
-	remember(b, name[:cut], labels[:left], found)
+	b.last = remember(b, name[:cut], labels[:left], found)
 	b.buf = append(b.buf, name[:cut]...)
 	if found == 0 {
 		b.buf = append(b.buf, 0)
@@ -125,17 +129,38 @@ func findLabel[N ~string | ~[]byte](b *Builder, parent int, label N, fold bool) 
 
 // remember notes the labels that are about to be appended, from the last to the first.
 // Where the table is full, or a pointer does not reach, the labels before go unnoted
-// too: they would lack their parent.
-func remember[N ~string | ~[]byte](b *Builder, name N, labels []uint8, parent int) {
+// too: they would lack their parent. The result is the whole name's index + 1, 0 if
+// it was not noted.
+func remember[N ~string | ~[]byte](b *Builder, name N, labels []uint8, parent int) int {
 	base := len(b.buf) - b.start
 	for i := len(labels) - 1; i >= 0; i-- {
 		at := int(labels[i])
 		if b.suffixes == maxSuffixes || base+at > maxPointer {
-			return
+			return 0
 		}
 		b.keys[b.suffixes] = labelKey(parent, name[at:])
 		b.offsets[b.suffixes] = uint16(base + at)
 		b.suffixes++
 		parent = b.suffixes
 	}
+	return parent
+}
+
+// isAt reports whether the suffix whose index + 1 is node is that name: the records of
+// a set have one owner, and a chain goes on where the last target was.
+func isAt[N ~string | ~[]byte](b *Builder, node int, name N, fold bool) bool {
+	if node == 0 {
+		return false
+	}
+	at := 0
+	for node > 0 {
+		label := name[at : at+1+int(name[at])]
+		in := b.start + int(b.offsets[node-1])
+		if b.buf[in] != label[0] || !sameOctets(label, b.buf[in:in+len(label)], fold) {
+			return false
+		}
+		at += len(label)
+		node = int(b.keys[node-1] >> 16)
+	}
+	return name[at] == 0
 }

@@ -26,7 +26,7 @@
 // compression pointer must lead backwards and not into the header, and a name may have
 // 126 of them: RFC 9267 tells what becomes of parsers that ask for less. Header counts
 // allocate nothing before the octets that they promise are known to be there. An
-// unpacked record takes at most about fifty times the octets that it had in the packet,
+// unpacked record takes at most about a hundred times its octets in the packet,
 // for its names decompressed.
 //
 // # Known faults
