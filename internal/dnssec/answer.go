@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -17,8 +18,8 @@ type Answer struct {
 	RCode dns.RCode
 
 	// Records are the records of the answer section that belong to the answer, in
-	// the order of the chain, each RRset followed by its RRSIGs. A CNAME that a DNAME
-	// brings about follows the DNAME.
+	// the order of the chain, each RRset followed by its RRSIGs. The CNAME that a DNAME
+	// brings about, unsigned, follows the DNAME; it is made where the response has none.
 	Records []dns.RR
 
 	// TTL in seconds bounds every part of the answer, the denial included.
@@ -88,28 +89,39 @@ func (c *chain) step() bool {
 	if c.m.Type == dns.TypeANY {
 		return c.any()
 	}
+	if set, ok := c.dname(); ok { // nothing else can be below a DNAME: RFC 6672 §2.4
+		return c.redirect(set)
+	}
 	if set := pick(c.name, c.m.Type, c.m.Answer); len(set) > 0 {
 		c.accept(set)
 		return false
-	}
-	if set, ok := c.dname(); ok {
-		return c.redirect(set)
 	}
 	set := pick(c.name, dns.TypeCNAME, c.m.Answer)
 	if len(set) == 0 {
 		c.end()
 		return false
 	}
-	target, ok := set[0].Target()
-	if len(set) > 1 || !ok {
+	target, ok := onlyTarget(set)
+	if !ok {
 		c.fail(Status{bogus, causeMalformed})
 		return false
 	}
-	if !c.accept(set) {
+	if !c.accept(set[:1]) {
 		return false
 	}
 	c.name = target.Canonical()
 	return true
+}
+
+// onlyTarget is the target of the one CNAME or DNAME that a name can have (RFC 1034
+// §3.6.2, RFC 6672 §2.4). The same record twice counts once.
+func onlyTarget(set []dns.RR) (dns.Name, bool) {
+	for i := range set {
+		if !bytes.Equal(set[i].Data, set[0].Data) {
+			return "", false
+		}
+	}
+	return set[0].Target()
 }
 
 // loops reports that the answer holds an alias at the name already.
@@ -218,15 +230,16 @@ func (c *chain) dname() ([]dns.RR, bool) {
 	return nil, false
 }
 
-// redirect follows a DNAME. The CNAME beside it needs no signature, and has to be what the
-// DNAME makes of the name (RFC 6672 §5.3.1). A name that grows too long ends in YXDOMAIN (§2.2).
+// redirect follows a DNAME. The CNAME beside it needs no signature, and has to be what
+// the DNAME makes of the name (RFC 6672 §5.3.1); where there is none, it is made. A
+// name that grows too long ends in YXDOMAIN (§2.2).
 func (c *chain) redirect(set []dns.RR) bool {
-	to, ok := set[0].Target()
-	if len(set) > 1 || !ok {
+	to, ok := onlyTarget(set)
+	if !ok {
 		c.fail(Status{bogus, causeMalformed})
 		return false
 	}
-	if !c.accept(set) {
+	if !c.accept(set[:1]) {
 		return false
 	}
 	target, fits := substitute(c.name, set[0].Name, to)
@@ -234,17 +247,19 @@ func (c *chain) redirect(set []dns.RR) bool {
 		c.RCode = dns.RCodeYXDomain
 		return false
 	}
-	if alias := pick(c.name, dns.TypeCNAME, c.m.Answer); len(alias) > 0 {
-		got, ok := alias[0].Target()
-		if len(alias) > 1 || !ok || !got.Equal(target) {
+	alias := dns.RR{Name: c.name, Type: dns.TypeCNAME, Class: dns.ClassIN, TTL: set[0].TTL, Data: []byte(target)}
+	if given := pick(c.name, dns.TypeCNAME, c.m.Answer); len(given) > 0 {
+		got, ok := onlyTarget(given)
+		if !ok || !got.Equal(target) {
 			c.fail(Status{bogus, causeSynthesis})
 			return false
 		}
-		c.TTL = min(c.TTL, alias[0].TTL)
-		c.Records = append(c.Records, alias...)
+		alias = given[0]
+		c.TTL = min(c.TTL, alias.TTL)
 	}
+	c.Records = append(c.Records, alias)
 	c.name = target.Canonical()
-	return true
+	return c.m.Type != dns.TypeCNAME
 }
 
 // substitute replaces the end of name that is owner by target (RFC 6672 §2.2).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/binary"
+	"slices"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 )
@@ -109,6 +110,7 @@ func (n *nsec3) sameChain(m *nsec3) bool {
 
 // hashes computes hashes for one response, each name once.
 type hashes struct {
+	chain *nsec3 // whose parameters count
 	names []dns.Name
 	sums  []hash
 	spent bool // the request's budget ran out
@@ -126,8 +128,7 @@ func (p *proof) hash(name dns.Name) (hash, bool) {
 		p.failure = causeWork
 		return hash{}, false
 	}
-	chain := &p.nsec3[0].nsec3
-	h := hashName(name, chain.salt, chain.iterations)
+	h := hashName(name, p.hashes.chain.salt, p.hashes.chain.iterations)
 	p.hashes.names = append(p.hashes.names, name)
 	p.hashes.sums = append(p.hashes.sums, h)
 	return h, true
@@ -136,14 +137,9 @@ func (p *proof) hash(name dns.Name) (hash, bool) {
 // singleChain drops the records whose parameters differ from the first one's: all
 // records of a response belong to one chain (RFC 5155 §7.2).
 func (p *proof) singleChain() {
-	n := 0
-	for i := range p.nsec3 {
-		if p.nsec3[i].nsec3.sameChain(&p.nsec3[0].nsec3) {
-			p.nsec3[n] = p.nsec3[i]
-			n++
-		}
-	}
-	p.nsec3 = p.nsec3[:n]
+	chain := p.nsec3[0].nsec3
+	p.hashes.chain = &chain
+	p.nsec3 = slices.DeleteFunc(p.nsec3, func(c candidate) bool { return !c.nsec3.sameChain(&chain) })
 }
 
 // excessive reports that the chain has more iterations than are computed and that a signature

@@ -51,6 +51,9 @@ type Result struct {
 	// which the wildcard is. It came from no other place only if a denial
 	// of the name between Encloser and the owner is proven too: ProveWildcard.
 	Encloser dns.Name
+
+	original uint32        // the signature's original TTL in seconds
+	left     time.Duration // until the signature expires
 }
 
 // VerifyRRset verifies an RRset by the keys of the zone that it is in (RFC 4035 §5.3).
@@ -90,7 +93,12 @@ func (v *Validator) verifySet(keys *Keys, rrset, sigs []dns.RR, now moment, w *W
 			}
 			continue
 		}
-		r := Result{Status: Status{outcome: secure}, TTL: v.ttl(rrset, &s, sigs[i].TTL, now)}
+		r := Result{
+			Status:   Status{outcome: secure},
+			TTL:      v.ttl(rrset, &s, sigs[i].TTL, now),
+			original: s.ttl,
+			left:     time.Duration(-now.since(s.expiration)) * time.Second,
+		}
 		if s.labels < labels {
 			r.Encloser = owner.Suffix(s.labels)
 		}

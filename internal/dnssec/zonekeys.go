@@ -15,6 +15,9 @@ type Keys struct {
 	zone    dns.Name // canonical
 	keys    []key
 	expires time.Time
+
+	original uint32        // original TTL of the DNSKEY RRset in seconds
+	left     time.Duration // until the signature over it expires
 }
 
 // key is one DNSKEY record, ready for use.
@@ -57,9 +60,11 @@ func (v *Validator) VerifyKeys(zone dns.Name, ds []DS, records []dns.RR, now tim
 		return nil, r.Status
 	}
 	return &Keys{
-		zone:    zone,
-		keys:    v.parseKeys(entry, m.found, set),
-		expires: now.Add(time.Duration(r.TTL) * time.Second),
+		zone:     zone,
+		keys:     v.parseKeys(entry, m.found, set),
+		expires:  now.Add(time.Duration(r.TTL) * time.Second),
+		original: r.original,
+		left:     r.left,
 	}, r.Status
 }
 
