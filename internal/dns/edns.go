@@ -8,6 +8,10 @@ const (
 	OptionKeepalive uint16 = 11 // RFC 7828
 	OptionPadding   uint16 = 12 // RFC 7830
 	OptionEDE       uint16 = 15 // RFC 8914
+
+	// OptionStructuredError asks for structured error data
+	// (draft-ietf-dnsop-structured-dns-error, with the code that IANA assigned to it).
+	OptionStructuredError uint16 = 26
 )
 
 const (

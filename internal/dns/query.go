@@ -35,7 +35,7 @@ type Query struct {
 	Keepalive       bool // edns-tcp-keepalive, RFC 7828; to be ignored over UDP
 	NSID            bool // RFC 5001
 	Padding         bool // RFC 7830: the reply may be padded, over an encrypted transport
-	StructuredError bool // an EDE option in a request asks for structured errors
+	StructuredError bool // asks for structured errors: by their option, or as earlier drafts had it by an EDE
 	ClientCookie    [clientCookie]byte
 	serverLen       uint8
 	serverCookie    [maxServer]byte
@@ -191,7 +191,7 @@ func (q *Query) parseOPT(fixed, data []byte) Error {
 			q.NSID = true
 		case OptionPadding:
 			q.Padding = true
-		case OptionEDE:
+		case OptionEDE, OptionStructuredError:
 			q.StructuredError = true
 		}
 		data = rest

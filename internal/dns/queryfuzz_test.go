@@ -82,10 +82,14 @@ func sameQuery(t *testing.T, q *Query, m *Message) {
 		return
 	}
 	for code, has := range map[uint16]bool{OptionCookie: q.HasCookie, OptionNSID: q.NSID, OptionKeepalive: q.Keepalive,
-		OptionPadding: q.Padding, OptionEDE: q.StructuredError} {
+		OptionPadding: q.Padding} {
 		if _, ok := m.EDNS.Option(code); ok != has {
 			t.Fatalf("option %d: %v, unpacked %v", code, has, ok)
 		}
+	}
+	_, ede := m.EDNS.Option(OptionEDE)
+	if _, structured := m.EDNS.Option(OptionStructuredError); (ede || structured) != q.StructuredError {
+		t.Fatalf("structured errors: %v", q.StructuredError)
 	}
 	cookie, _ := m.EDNS.Option(OptionCookie)
 	if q.HasCookie && string(cookie) != string(q.ClientCookie[:])+string(q.ServerCookie()) {

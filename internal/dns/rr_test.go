@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	mdns "github.com/miekg/dns"
 )
 
 func TestTarget(t *testing.T) {
@@ -183,6 +185,21 @@ func TestMnemonics(t *testing.T) {
 	codes := []string{RCodeBadVers.String(), RCode(99).String(), OpcodeUpdate.String(), Opcode(9).String(), ErrorCode(99).String()}
 	if !slices.Equal(codes, []string{"BADVERS", "RCODE99", "UPDATE", "OPCODE9", "EDE99"}) {
 		t.Error(codes)
+	}
+	for n, theirs := range mdns.ExtendedErrorCodeToString {
+		if got := ErrorCode(n).String(); n != 0 && !strings.EqualFold(got, theirs) {
+			t.Errorf("extended error %d is %q, to miekg/dns %q", n, got, theirs)
+		}
+	}
+	for n, theirs := range mdns.TypeToString {
+		if got := Type(n).String(); got != theirs && !strings.HasPrefix(got, "TYPE") && theirs != "None" {
+			t.Errorf("type %d is %q, to miekg/dns %q", n, got, theirs)
+		}
+	}
+	for n, theirs := range mdns.RcodeToString {
+		if got := RCode(n).String(); got != theirs && !strings.HasPrefix(got, "RCODE") && n != mdns.RcodeBadVers {
+			t.Errorf("response code %d is %q, to miekg/dns %q", n, got, theirs)
+		}
 	}
 	if !TypeANY.IsMeta() || !TypeOPT.IsMeta() || TypeA.IsMeta() || TypeURI.IsMeta() {
 		t.Error("meta types")
