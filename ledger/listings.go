@@ -30,6 +30,9 @@ const (
 	slotsPerChunk = 1 << 14
 	arenaChunk    = 1 << 20
 	minTable      = 1 << 10
+
+	// maxSubjects is what a slot's number in the table, 32 bits, can count.
+	maxSubjects = 1<<32 - 2
 )
 
 // The scopes as a key writes them; committed ones have no text.

@@ -136,6 +136,38 @@ func verifiedBundle(ctx context.Context, src Source, c Checkpoint, index uint64)
 	return entries, nil
 }
 
+// Walk hands out the entries first to next-1 of c's log in order, each verified
+// as by ReadEntry, with its encoding. It ends with the first error of each.
+func Walk(ctx context.Context, src Source, c Checkpoint, first, next uint64, each func(n uint64, e *Entry, raw []byte) error) error {
+	if next > c.Size {
+		return fmt.Errorf("the log has %d entries and no entry %d", c.Size, next-1)
+	}
+	for n := first; n < next; {
+		raw, err := verifiedBundle(ctx, src, c, n/bundleWidth)
+		if err != nil {
+			return err
+		}
+		for _, b := range raw[n%bundleWidth:] {
+			if n == next {
+				break
+			}
+			e, err := Parse(b)
+			if err != nil {
+				return &EntryError{Index: n, Err: err}
+			}
+			if err := each(n, e, b); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return nil
+}
+
+// MaxEpochScan is how many bundles of 256 entries LatestEpoch reads at most:
+// all of a log of 16 million entries.
+const MaxEpochScan = 1 << 16
+
 // ErrNoEpoch says that a log has no epoch entry.
 var ErrNoEpoch = errors.New("the log has no epoch entry: no list was ever published")
 
@@ -143,7 +175,11 @@ var ErrNoEpoch = errors.New("the log has no epoch entry: no list was ever publis
 // end; all that it reads is verified.
 func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
 	var rec record
-	for index := (c.Size + bundleWidth - 1) / bundleWidth; index > 0; index-- {
+	bundles := (c.Size + bundleWidth - 1) / bundleWidth
+	for index := bundles; index > 0; index-- {
+		if bundles-index == MaxEpochScan {
+			return Epoch{}, fmt.Errorf("no epoch entry among the last %d entries of the log", MaxEpochScan*bundleWidth)
+		}
 		raw, err := verifiedBundle(ctx, src, c, index-1)
 		if err != nil {
 			return Epoch{}, err

@@ -158,6 +158,9 @@ func (s *State) apply(n uint64, r *record) error {
 	var buf [512]byte
 	switch r.kind {
 	case KindList:
+		if s.list.count >= maxSubjects {
+			return fmt.Errorf("more than %d subjects: this reader cannot hold them", uint64(maxSubjects))
+		}
 		s.list.set(r.key(buf[:0]), n)
 	case KindDelist:
 		s.list.clear(r.key(buf[:0]))
