@@ -6,7 +6,6 @@ import (
 	"iter"
 	"net/netip"
 	"time"
-	"unsafe"
 )
 
 // Listing is one subject on the list.
@@ -84,8 +83,7 @@ func (s *State) Listings() iter.Seq[Listing] {
 			}
 			key := s.list.key(sl)
 			l := Listing{Entry: sl.entry - 1}
-			// A key's octets never change once it is in the arena.
-			text := unsafe.String(unsafe.SliceData(key[1:]), len(key)-1)
+			text := string(key[1:])
 			switch key[0] {
 			case keyExact:
 				l.Scope, l.Name = ScopeExact, text

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/shoji-dns/shoji/ledger"
-	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/fsck"
@@ -77,7 +76,8 @@ func leafHashes(bundle []byte) ([][]byte, error) {
 	}
 	out := make([][]byte, len(b.Entries))
 	for i, e := range b.Entries {
-		out[i] = rfc6962.DefaultHasher.HashLeaf(e)
+		h := tlog.RecordHash(e)
+		out[i] = h[:]
 	}
 	return out, nil
 }

@@ -39,7 +39,7 @@ var foreign = map[string][]string{
 // foreignTests are the modules that any test may use.
 var foreignTests = []string{
 	"github.com/miekg/dns", "pgregory.net/rapid", "github.com/rogpeppe/go-internal",
-	"github.com/cockroachdb/datadriven", "golang.org/x/mod", "golang.org/x/sys",
+	"github.com/cockroachdb/datadriven", "golang.org/x/mod", "golang.org/x/sys", "github.com/gowebpki/jcs",
 }
 
 // oursInTests are the packages of ours that any test may use: what tests stand on. A
