@@ -115,6 +115,18 @@ func deadline(ctx context.Context) time.Time {
 	return time.Now().Add(defaultTimeout)
 }
 
+// onCancel has f called when ctx ends. It is context.AfterFunc, without the channel
+// and the bookkeeping where the context can do that itself.
+func onCancel(ctx context.Context, f func()) (stop func() bool) {
+	if a, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return a.AfterFunc(f)
+	}
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, f)
+}
+
 // longPast is a deadline that wakes every reader at once.
 var longPast = time.Unix(1, 0)
 

@@ -69,7 +69,7 @@ func talk(ctx context.Context, c *conn, query []byte, accept func([]byte) bool) 
 	if err := c.SetDeadline(deadline(ctx)); err != nil {
 		return false, err
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(longPast) })
+	stop := onCancel(ctx, func() { c.SetDeadline(longPast) })
 	defer func() {
 		// An ended context has set, or is about to set, a deadline in the past: the
 		// connection is not fit to be kept.

@@ -21,13 +21,7 @@ func udp(ctx context.Context, s server, query []byte, accept func([]byte) bool) 
 	if err := f.SetReadDeadline(deadline(ctx)); err != nil {
 		return err
 	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(longPast) })
-		defer stop()
-	}
-	if _, err := syscall.Write(fd, query); err != nil {
-		return err
-	}
+	defer onCancel(ctx, func() { f.SetReadDeadline(longPast) })()
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
@@ -35,11 +29,14 @@ func udp(ctx context.Context, s server, query []byte, accept func([]byte) bool) 
 	buf := datagrams.Get().(*[maxDatagram]byte)
 	defer datagrams.Put(buf)
 	var failed error
-	waited, left := false, maxDatagrams
+	sent, left := false, maxDatagrams
 	err = raw.Read(func(fd uintptr) bool {
-		if !waited { // nothing can have arrived yet: wait before the first read
-			waited = true
-			return false
+		if !sent {
+			// The poller is armed by now, so that no reply is missed by waiting
+			// before the first read.
+			sent = true
+			_, failed = syscall.Write(int(fd), query)
+			return failed != nil
 		}
 		for {
 			n, _, err := syscall.Recvfrom(int(fd), buf[:], 0)

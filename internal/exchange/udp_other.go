@@ -41,7 +41,7 @@ func portableUDP(ctx context.Context, c *net.UDPConn, query []byte, accept func(
 	if err := c.SetDeadline(deadline(ctx)); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(longPast) })
+	stop := onCancel(ctx, func() { c.SetDeadline(longPast) })
 	defer stop()
 	if _, err := c.Write(query); err != nil {
 		return err

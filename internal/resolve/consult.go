@@ -14,12 +14,12 @@ var (
 )
 
 // consult asks one server one question, over UDP and, where that is called for,
-// over TCP and without EDNS. wait is the time for a reply over UDP.
+// over TCP and without EDNS. patience is the time for a reply over UDP.
 //
 // What is learned to a server's disadvantage rests on more than one unauthenticated
 // packet: "no EDNS" on a reply over TCP or on two rejections over UDP from different
 // ports, "does not keep letter case" on a reply over TCP.
-func (x *race) consult(ctx context.Context, s *server, wait time.Duration) (*dns.Message, error) {
+func (x *race) consult(slot int, s *server, patience time.Duration) (*dns.Message, error) {
 	a := attempts.Get().(*attempt)
 	defer attempts.Put(a)
 	f := s.form(x.r.now())
@@ -27,14 +27,11 @@ func (x *race) consult(ctx context.Context, s *server, wait time.Duration) (*dns
 	tcp := false
 	rejected := 0 // how often the query's form was rejected
 	for range maxSteps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		if !x.w.spend() {
 			return nil, errBudget
 		}
 		a.prepare(x.q, f, x.cut.forward, tcp)
-		err := x.exchange(ctx, s, a, wait)
+		err := x.exchange(slot, s, a, patience)
 		switch {
 		case err != nil && tcp && rejected > 0 && f.edns:
 			tcp = false // no TCP there: ask again over UDP, from another port
@@ -82,24 +79,26 @@ func (r *Resolver) learn(s *server, a *attempt, f form) {
 }
 
 // exchange sends the attempt's query and waits for a reply that is accepted.
-func (x *race) exchange(ctx context.Context, s *server, a *attempt, wait time.Duration) error {
+func (x *race) exchange(slot int, s *server, a *attempt, patience time.Duration) error {
 	if s.inFlight.Add(1) > maxServerInFlight {
 		s.inFlight.Add(-1)
 		return errBusy
 	}
 	defer s.inFlight.Add(-1)
 	if a.tcp {
-		wait = tcpWait
+		patience = tcpWait
 	}
 	r := x.r
 	start := r.now()
-	end := start.Add(wait)
-	if x.deadline.Before(end) {
-		end = x.deadline
+	ctx := &wait{end: start.Add(patience)}
+	if x.deadline.Before(ctx.end) {
+		ctx.end = x.deadline
 	}
-	xctx, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
-	err := r.network.Exchange(xctx, s.addr, s.port, a.tcp, a.query[:a.n], a.accept)
+	if err := x.begin(slot, ctx); err != nil {
+		return err
+	}
+	err := r.network.Exchange(ctx, s.addr, s.port, a.tcp, a.query[:a.n], a.accept)
+	ctx.release()
 	now := r.now()
 	if err == nil {
 		r.families.heard(s.addr)
@@ -108,7 +107,7 @@ func (x *race) exchange(ctx context.Context, s *server, a *attempt, wait time.Du
 		}
 		return nil
 	}
-	whole := ctx.Err() == nil
+	whole := !errors.Is(err, context.Canceled)
 	if whole {
 		r.families.missed(s.addr)
 	}

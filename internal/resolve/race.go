@@ -29,7 +29,8 @@ type race struct {
 	tries   int // begun so far
 	limit   int // of tries
 	useless [maxChoice]bool
-	cancels [maxParallel]context.CancelFunc
+	taken   [maxParallel]bool  // slots of runners
+	waits   [maxParallel]*wait // what each waits for at the moment
 	decided bool
 	found   finding
 	weak    finding // used where nothing better comes
@@ -47,13 +48,16 @@ func (x *race) run() (finding, error) {
 			x.limit = 1
 		}
 	}
-	x.running, x.cancels[0] = 1, func() {}
+	x.running, x.taken[0] = 1, true
 	if x.limit > 1 {
 		// Under the lock: the timer's goroutine reads x.hedge.
 		x.mu.Lock()
 		x.hedge = time.AfterFunc(x.list.patience(), x.join)
 		x.mu.Unlock()
 		defer x.hedge.Stop()
+	}
+	if x.ctx.Done() != nil {
+		defer context.AfterFunc(x.ctx, x.cancel)()
 	}
 	x.runner(0)
 	x.mu.Lock()
@@ -81,10 +85,10 @@ func (x *race) join() {
 		return
 	}
 	slot := 0
-	for x.cancels[slot] != nil {
+	for x.taken[slot] {
 		slot++
 	}
-	x.cancels[slot] = func() {}
+	x.taken[slot] = true
 	x.running++
 	if x.running < maxParallel {
 		x.hedge.Reset(x.list.servers[x.tries%x.list.n].rto())
@@ -96,12 +100,11 @@ func (x *race) join() {
 // runner asks one server after another until the race is decided.
 func (x *race) runner(slot int) {
 	for {
-		i, wait, ctx := x.next(slot)
+		i, patience := x.next(slot)
 		if i < 0 {
 			return
 		}
-		s := x.list.servers[i]
-		msg, err := x.consult(ctx, s, wait)
+		msg, err := x.consult(slot, x.list.servers[i], patience)
 		if x.settle(slot, i, msg, err) {
 			return
 		}
@@ -110,7 +113,7 @@ func (x *race) runner(slot int) {
 
 // next picks the runner's next server: -1 where there is none. Servers are asked
 // in turn, each again with twice the patience.
-func (x *race) next(slot int) (i int, wait time.Duration, ctx context.Context) {
+func (x *race) next(slot int) (i int, patience time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for !x.decided && x.tries < x.limit && x.ctx.Err() == nil {
@@ -119,14 +122,12 @@ func (x *race) next(slot int) (i int, wait time.Duration, ctx context.Context) {
 		if x.useless[i] {
 			continue
 		}
-		wait = min(max(2*x.list.servers[i].rto(), minWait)<<round, maxWait)
-		ctx, x.cancels[slot] = context.WithCancel(x.ctx)
-		return i, wait, ctx
+		return i, min(max(2*x.list.servers[i].rto(), minWait)<<round, maxWait)
 	}
 	x.running--
-	x.cancels[slot] = nil
+	x.taken[slot] = false
 	x.idle.Broadcast()
-	return -1, 0, nil
+	return -1, 0
 }
 
 // settle notes what came of one consultation; it reports that the runner is done.
@@ -141,7 +142,6 @@ func (x *race) settle(slot, i int, msg *dns.Message, err error) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.cancels[slot]()
 	if x.decided {
 		x.running--
 		return true
@@ -153,9 +153,9 @@ func (x *race) settle(slot, i int, msg *dns.Message, err error) bool {
 			x.err = err
 		}
 		x.running--
-		for _, cancel := range x.cancels {
-			if cancel != nil {
-				cancel()
+		for i, w := range x.waits {
+			if w != nil && i != slot {
+				w.cancel()
 			}
 		}
 		x.idle.Broadcast()
@@ -171,4 +171,26 @@ func (x *race) settle(slot, i int, msg *dns.Message, err error) bool {
 		}
 	}
 	return false
+}
+
+// begin registers what a runner waits for, unless the race is over already.
+func (x *race) begin(slot int, w *wait) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.decided {
+		return context.Canceled
+	}
+	x.waits[slot] = w
+	return x.ctx.Err()
+}
+
+// cancel ends all waits: the request's context has ended.
+func (x *race) cancel() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, w := range x.waits {
+		if w != nil {
+			w.cancel()
+		}
+	}
 }
