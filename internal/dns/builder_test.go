@@ -195,6 +195,35 @@ func TestCompressionBeyondPointers(t *testing.T) {
 		m.Answer = append(m.Answer, RR{name, TypeNS, ClassIN, 60, []byte(name)})
 	}
 	checkRebuild(t, &m)
+
+	// Names that stand beyond a pointer's reach are written out each time.
+	big := RR{MustName("big"), 65280, ClassIN, 60, make([]byte, maxPointer)}
+	m.Answer = []RR{big}
+	for range 3 {
+		m.Answer = append(m.Answer, RR{MustName("far.away"), TypeNS, ClassIN, 60, []byte(MustName("very.far.away"))})
+	}
+	checkRebuild(t, &m)
+}
+
+// TestNamesAlike writes names one after another that begin or end alike.
+func TestNamesAlike(t *testing.T) {
+	var m Message
+	for _, s := range []string{"www.example", "www.example.org", "www.example", "example", "a.www.example", "www", ".", "www.exam", "w.ww.example"} {
+		m.Answer = append(m.Answer, RR{MustName(s), TypePTR, ClassIN, 60, []byte(MustName(s))})
+	}
+	checkRebuild(t, &m)
+}
+
+// TestOptionLimit has an option that fits to the octet, and one that does not.
+func TestOptionLimit(t *testing.T) {
+	for size := range 2 * optionLen {
+		var b Builder
+		b.Reset(nil, headerLen+optFixedLen+optionLen+4)
+		b.OPT(512, RCodeSuccess, false)
+		if fits := b.Option(OptionNSID, make([]byte, size)); fits != (size <= 4) {
+			t.Errorf("option of %d octets where 4 fit: %v", size, fits)
+		}
+	}
 }
 
 // FuzzBuilder builds messages of what the input says and reads them with both parsers.
