@@ -17,7 +17,8 @@ const (
 const maxSuffixes = 64
 
 // Builder appends one message to a caller's buffer. It allocates nothing where the
-// buffer's capacity suffices. Sections are written in their order; a record is
+// buffer's capacity is the limit and 1 KiB: names are written before it shows whether
+// their record fits. Sections are written in their order; a record is
 // written whole or not at all.
 //
 // Names are compressed (RFC 1035 §4.1.4) against those written before: the labels

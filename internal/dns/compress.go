@@ -11,7 +11,8 @@ func appendRR[N ~string | ~[]byte](b *Builder, s Section, name N, t Type, c Clas
 	if !ok || n != len(name) || s < b.section || s < SectionAnswer || s > SectionAdditional || b.opt != 0 {
 		return false
 	}
-	if len(data) > maxMessage {
+	room := b.limit - b.reserve - len(b.buf) - rrFixedLen
+	if len(data) > room && (len(data) > maxMessage || !compressible(layout(t))) {
 		return false
 	}
 	length, suffixes := len(b.buf), b.suffixes
