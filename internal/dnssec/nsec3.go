@@ -257,8 +257,8 @@ func (p *proof) nsec3NoData(name dns.Name, t dns.Type) (Status, bool) {
 		return Status{}, false
 	}
 	if wild, ok := wildcard(encloser); ok {
-		if c := p.matching(wild); c != nil {
-			return next.worth(), c.types.lacks(t, wild)
+		if c := p.matching(wild); c != nil && c.types.lacks(t, wild) {
+			return next.worth(), true
 		}
 	}
 	return Status{insecure, causeOptOut}, next.nsec3.optOut

@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"crypto"
+	"encoding/base64"
 	"slices"
 	"testing"
 	"time"
@@ -125,6 +126,8 @@ func (k *testKey) keys(t testing.TB) *Keys {
 	}
 	return keys
 }
+
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 // demand fails the test unless a status is as wanted.
 func demand(t testing.TB, what string, got Status, want string) {
