@@ -88,20 +88,22 @@ func (s *Server) accept(l *net.TCPListener) error {
 func (s *Server) admit(c net.Conn) {
 	t := tally{conns: 1}
 	st := newStream(s, c)
-	switch from := peer(c); {
+	from := peer(c)
+	switch {
 	case !s.allow.contains(from):
 		t.refused++
-		c.Close()
 	case !s.conns.add(st, from):
 		t.noPlace++
-		c.Close()
 	default:
+		s.tcpCounters.publish(&t)
 		go func() {
 			defer s.conns.remove(st)
 			st.serve()
 		}()
+		return
 	}
 	s.tcpCounters.publish(&t)
+	c.Close()
 }
 
 // idle is how long a connection may be silent now: the whole time while half of

@@ -48,7 +48,7 @@ type limiter struct {
 }
 
 const (
-	limitTimeBits = 44 // 200 days of microseconds; then every bucket is full once
+	limitTimeBits = 44 // 200 days of microseconds; for the second before it wraps nothing is limited
 	limitTimeMask = 1<<limitTimeBits - 1
 )
 

@@ -170,15 +170,7 @@ func listen(cfg Config, open opener) (*Server, error) {
 	if cfg.Handler == nil || len(cfg.Addrs) == 0 {
 		return nil, errors.New("listen: a handler and at least one address are needed")
 	}
-	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, allow: newRanges(cfg.Allow)}
-	if cfg.RateLimit > 0 {
-		s.limiter = newLimiter(cfg.RateLimit)
-	}
-	s.misses = newPool(cfg.Handler, cfg.MaxMisses)
-	s.conns = newConns(cfg.MaxConns)
-	s.tcpCounters = s.newCounters()
-	s.buffers.New = func() any { return new(make([]byte, 0, flushAt+MaxUDPReply)) }
+	s := newServer(cfg)
 	for _, addr := range cfg.Addrs {
 		if err := s.open(addr, open); err != nil {
 			s.closeSockets()
@@ -186,6 +178,23 @@ func listen(cfg Config, open opener) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// newServer makes a Server without sockets.
+func newServer(cfg Config) *Server {
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg:    cfg,
+		allow:  newRanges(cfg.Allow),
+		misses: newPool(cfg.Handler, cfg.MaxMisses),
+		conns:  newConns(cfg.MaxConns),
+	}
+	if cfg.RateLimit > 0 {
+		s.limiter = newLimiter(cfg.RateLimit)
+	}
+	s.tcpCounters = s.newCounters()
+	s.buffers.New = func() any { return new(make([]byte, 0, flushAt+MaxUDPReply)) }
+	return s
 }
 
 func (c Config) withDefaults() Config {

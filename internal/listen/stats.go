@@ -19,7 +19,7 @@ type Stats struct {
 
 // tally is what one goroutine counted since it last published.
 type tally struct {
-	hits, misses, shed, malformed, ignored, refused, limited, unsent, conns, noPlace uint64
+	hits, misses, shed, malformed, ignored, refused, limited, conns, noPlace uint64
 }
 
 // counters is where one reader publishes its tally, once a batch. Only that
@@ -44,7 +44,6 @@ func (c *counters) publish(t *tally) {
 	add(&c.ignored, t.ignored)
 	add(&c.refused, t.refused)
 	add(&c.limited, t.limited)
-	add(&c.unsent, t.unsent)
 	add(&c.conns, t.conns)
 	add(&c.noPlace, t.noPlace)
 	*t = tally{}

@@ -170,13 +170,13 @@ func (st *stream) consume(b []byte) (used int, ok bool) {
 		ok = st.one(b[used+2 : end])
 		used = end
 	}
+	st.s.tcpCounters.publish(&st.tally)
 	ok = st.flush() && ok
 	if cap(st.out) <= maxSpareBuffer {
 		*buffer = st.out
 		st.s.buffers.Put(buffer)
 	}
 	st.out = nil
-	st.s.tcpCounters.publish(&st.tally)
 	return used, ok
 }
 
@@ -199,8 +199,12 @@ func (st *stream) one(packet []byte) bool {
 			return st.submit()
 		}
 	}
+	if len(st.out) == start {
+		st.out = st.out[:at]
+		return false
+	}
 	binary.BigEndian.PutUint16(st.out[at:], uint16(len(st.out)-start))
-	return len(st.out) > start
+	return true
 }
 
 // submit gives the query to the pool. While as many as allowed are under way it

@@ -50,23 +50,23 @@ func (p *portable) run() error {
 		}
 		p.local.len = controlLen
 		p.one(p.in[:n], from)
-		p.counters.publish(&p.tally)
 	}
 }
 
 // one answers a datagram or gives it to the pool.
 func (p *portable) one(packet []byte, from netip.AddrPort) {
 	if p.wildcard && !p.local.toReply() {
-		p.tally.ignored++
+		p.counters.ignored.Add(1)
 		return
 	}
 	reply, o := p.s.datagram(&p.q, packet, from, p.out[:0], &p.tally)
 	if o == needed && !p.s.submitDatagram(&p.q, p, from, &p.local, &p.tally) {
 		reply, o = appendOverloaded(p.out[:0], &p.q), ready
 	}
+	p.counters.publish(&p.tally)
 	if o == ready {
 		if _, _, err := p.conn.WriteMsgUDPAddrPort(reply, p.local.oob(), from); err != nil {
-			p.tally.unsent++
+			p.counters.unsent.Add(1)
 		}
 	}
 }
