@@ -159,7 +159,7 @@ type Report struct {
 	Format    Format
 	Lines     int // all lines
 	Comments  int // blank lines and comments
-	Used      int // lines that yielded at least one claim
+	Used      int // lines that yielded a claim, or belong to a trigger that has
 	Claims    int
 	Malformed int
 	First     []Malformed    // the first MaxMalformed of them

@@ -54,6 +54,9 @@ func parseSubject(s string) (subject, problem) {
 	}
 	sub, p := parseHost(host)
 	sub.path = path
+	if !isURL && path && sub.prefix.IsValid() && strings.Trim(s[len(host)+1:], "0123456789") == "" {
+		return subject{}, malformed("not a prefix length")
+	}
 	return sub, p
 }
 
@@ -185,7 +188,7 @@ func makeName(s string) (dns.Name, problem) {
 	}
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	if strings.Trim(last, "0123456789") == "" && last != "" {
-		return "", malformed("the last label is all digits")
+		return "", malformed("neither an address nor a name: the last label is all digits")
 	}
 	n, err := dns.ParseName(s)
 	if err != nil {
