@@ -7,6 +7,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/durable"
@@ -53,7 +55,9 @@ func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progr
 			err = errors.Join(err, l.publish(context.WithoutCancel(ctx)))
 			l.removePartial(first, next)
 		}
-		err = errors.Join(err, l.retire())
+		if err = errors.Join(err, l.retire()); err != nil {
+			l.sweep()
+		}
 	}()
 	stop := make(chan struct{})
 	defer close(stop)
@@ -208,7 +212,7 @@ func (l *Log) store(entries []*tessera.Entry) error {
 	}
 	at, err := last()
 	if err != nil {
-		return fmt.Errorf("the log cannot be written: %w", err)
+		return fmt.Errorf("the log in %s cannot be written: %w", l.dir, diskFault(err))
 	}
 	if want := l.size + uint64(len(entries)) - 1; at.Index != want {
 		l.broken = fmt.Errorf("an entry became number %d of the log where %d was due: something else writes to %s", at.Index, want, l.dir)
@@ -216,6 +220,16 @@ func (l *Log) store(entries []*tessera.Entry) error {
 	}
 	l.size = at.Index + 1
 	return nil
+}
+
+// diskFault finds the system's own error in a driver's, which keeps only its text.
+func diskFault(err error) error {
+	for _, fault := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO} {
+		if strings.HasSuffix(err.Error(), fault.Error()) {
+			return fmt.Errorf("%w; what was acknowledged is safe, and the log goes on once this is mended", fault)
+		}
+	}
+	return err
 }
 
 // settle publishes what is stored and not yet under a checkpoint.

@@ -5,11 +5,13 @@ package sequence
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +105,9 @@ func TestKill(t *testing.T) {
 		if err := seen.Advance(context.Background(), reader, v, nil); err != nil {
 			t.Fatalf("kill %d: the log as it was opened: %v", i, err)
 		}
+		if left := temporaries(l.dir); len(left) > 0 {
+			t.Fatalf("kill %d: temporary files were left: %q", i, left)
+		}
 		if seen.Size() != l.Size() {
 			t.Fatalf("kill %d: %d entries are published, %d are stored", i, seen.Size(), l.Size())
 		}
@@ -167,8 +172,11 @@ func fillDisk(dir string) {
 		fail("setrlimit: %v", err)
 	}
 	first, next, err := l.Append(context.Background(), listEntries(10, 1000), nil)
-	if err == nil || !strings.Contains(err.Error(), "file too large") || first != 10 || next != 10 {
+	if !errors.Is(err, syscall.EFBIG) || first != 10 || next != 10 {
 		fail("on a full disk: Append = %d, %d, %v", first, next, err)
+	}
+	if left := temporaries(l.dir); len(left) > 0 {
+		fail("temporary files were left: %q", left)
 	}
 	limit.Cur = whole
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
@@ -178,6 +186,36 @@ func fillDisk(dir string) {
 		fail("with room again: to %d, %v", next, err)
 	}
 	fmt.Println("ok")
+}
+
+// temporaries are the temporary files in a log's folder.
+func temporaries(dir string) (found []string) {
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if rel, e := filepath.Rel(dir, path); err == nil && e == nil && !d.IsDir() && isTemporary(rel) {
+			found = append(found, rel)
+		}
+		return err
+	})
+	return found
+}
+
+func TestTemporaryNames(t *testing.T) {
+	for _, path := range []string{
+		"checkpoint", ".state/treeState", ".state/version", ".state/treeState.lock", ".state/publish.lock", ".state/probe",
+		"tile/0/000", "tile/0/999", "tile/entries/x001/234", "tile/0/000.p/1", "tile/entries/x001/234.p/255", "index.html", "tile/README",
+	} {
+		if isTemporary(path) {
+			t.Errorf("%s would be removed", path)
+		}
+	}
+	for _, path := range []string{
+		"checkpoint17", ".state/treeState1684136047", ".state/version0", "tile/0/0001684136047",
+		"tile/entries/x001/2341", "tile/0/000.p/11684136047", "tile/0/000.p/256", "tile/0/000.p/0",
+	} {
+		if !isTemporary(path) {
+			t.Errorf("%s would be left", path)
+		}
+	}
 }
 
 func TestFullDisk(t *testing.T) {

@@ -133,6 +133,7 @@ func (l *Log) open(ctx context.Context) error {
 	if l.source, err = ledger.OpenFolder(l.dir); err != nil {
 		return err
 	}
+	l.sweep()
 	if err := l.recover(ctx); err != nil {
 		return err
 	}

@@ -318,27 +318,3 @@ func TestClockThatWasSetBack(t *testing.T) {
 	}
 	mustAppend(t, l, 0, 1)
 }
-
-func BenchmarkAppend100k(b *testing.B) {
-	for b.Loop() {
-		l := mustOpen(b, b.TempDir())
-		mustAppend(b, l, 0, 100_000)
-		l.Close()
-	}
-	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
-}
-
-// BenchmarkAppendOne is the time from an entry to its durable checkpoint after a pause.
-func BenchmarkAppendOne(b *testing.B) {
-	l := mustOpen(b, b.TempDir())
-	path := filepath.Join(l.dir, ledger.CheckpointPath)
-	var n uint64
-	for b.Loop() {
-		past := time.Now().Add(-time.Hour)
-		if err := os.Chtimes(path, past, past); err != nil {
-			b.Fatal(err)
-		}
-		mustAppend(b, l, n, n+1)
-		n++
-	}
-}
