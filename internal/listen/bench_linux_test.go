@@ -3,6 +3,7 @@ package listen
 import (
 	"net"
 	"net/netip"
+	"runtime"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -145,18 +146,23 @@ func TestHitsAllocateNothing(t *testing.T) {
 			w.send(fd, replies)
 			answered += replies
 		}
-		allocs := testing.AllocsPerRun(100, func() {
+		var before, after runtime.MemStats
+		var allocs uint64
+		for range 100 {
 			c.send(batch)
+			runtime.ReadMemStats(&before)
 			w.raw.Control(round)
+			runtime.ReadMemStats(&after)
+			allocs += after.Mallocs - before.Mallocs
 			if err := c.receive(batch); err != nil {
 				t.Fatal(err)
 			}
-		})
-		if answered != 101*batch {
+		}
+		if answered != 100*batch {
 			t.Errorf("%s: %d answered", addr, answered)
 		}
-		if allocs > 4 { // the client's own closures
-			t.Errorf("%s: %v allocations for %d queries", addr, allocs, batch)
+		if allocs > 50 { // what the runtime does beside it; the queries are 3,200
+			t.Errorf("%s: %d allocations for %d queries", addr, allocs, answered)
 		}
 	}
 }

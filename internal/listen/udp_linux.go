@@ -225,15 +225,7 @@ func (w *worker) send(fd uintptr, n int) {
 	for done := 0; done < n; {
 		sent, errno := w.sendFrom(fd, done, n)
 		if errno == unix.EAGAIN {
-			// The interface's queue is full. Waiting for it holds back reading too,
-			// so the kernel drops what this machine cannot answer.
-			err := w.raw.Write(func(fd uintptr) bool {
-				sent, errno = w.sendFrom(fd, done, n)
-				return errno != unix.EAGAIN
-			})
-			if err != nil {
-				return
-			}
+			sent, errno = w.sendWaiting(done, n)
 		}
 		switch errno {
 		case 0:
@@ -246,7 +238,20 @@ func (w *worker) send(fd uintptr, n int) {
 	}
 }
 
-// sendFrom sends messages of tx from one up to another.
+// sendWaiting is sendFrom when the interface's queue is full. Waiting for it holds
+// back reading too, so the kernel drops what this machine cannot answer.
+func (w *worker) sendWaiting(from, to int) (n int, errno syscall.Errno) {
+	err := w.raw.Write(func(fd uintptr) bool {
+		n, errno = w.sendFrom(fd, from, to)
+		return errno != unix.EAGAIN
+	})
+	if err != nil {
+		return 0, unix.EBADF
+	}
+	return n, errno
+}
+
+// sendFrom sends messages of tx from one up to another, without waiting.
 func (w *worker) sendFrom(fd uintptr, from, to int) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.tx[from])), uintptr(to-from), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
