@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -297,6 +298,9 @@ func (c *chain) end() {
 			return
 		}
 		c.TTL = min(c.TTL, r.TTL)
+		if minimum := c.m.Authority[soa].Data; len(minimum) >= 4 { // RFC 2308 §5
+			c.TTL = min(c.TTL, binary.BigEndian.Uint32(minimum[len(minimum)-4:]))
+		}
 	}
 	n := c.v.ProveNegative(c.keys, c.name, c.m.Type, c.m.RCode, c.m.Authority, c.now, c.w)
 	if n.Status.IsBogus() {
