@@ -394,3 +394,55 @@ func FuzzPut(f *testing.F) {
 		}
 	})
 }
+
+// An entry that was evicted after it was found says so, and its slot and memo are left alone.
+func TestEvictedUnderTheReader(t *testing.T) {
+	c := newCache(t, MinBytes)
+	a := answer.New(answer.Parts{Name: dns.MustName("www.example"), Type: dns.TypeA, Born: start, TTL: time.Hour,
+		Answer: []dns.RR{rr("www.example", dns.TypeCNAME, 60, "other.example")}, HasError: true, ErrorText: "text"})
+	c.Put(a, start)
+	var e Entry
+	if !c.Find(&e, []byte(a.Name()), a.Type(), start) {
+		t.Fatal("not found")
+	}
+	q := query(t, "www.example", dns.TypeA, false)
+	room := make([]byte, 1000)
+	check := func(want bool) {
+		t.Helper()
+		_, message := e.AppendMessage(nil, q, 0, start, 0)
+		_, leads := e.Leads(room)
+		_, _, _, err := e.Error(nil)
+		_, whole := e.Answer()
+		for what, ok := range map[string]bool{"message": message, "leads": leads, "error": err, "answer": whole} {
+			if ok != want {
+				t.Errorf("%s: %t, want %t", what, ok, want)
+			}
+		}
+	}
+	check(true)
+	for i := range 20_000 {
+		c.Put(address(fmt.Sprintf("n%d.example", i), 60, "192.0.2.1"), start)
+	}
+	check(false)
+	if c.Find(new(Entry), []byte(a.Name()), a.Type(), start) {
+		t.Error("found after a flood")
+	}
+	// What the reader still notes is of a place that is gone.
+	before := slices.Clone(c.shards[0].index)
+	mark := c.NewMark(0)
+	e.Pass(mark)
+	e.touch(makeSlot(c.hash([]byte(a.Name()), a.Type(), false), e.gen, 0, 0))
+	for i, w := range c.shards[0].index {
+		if w != before[i] && (i%bucketWords < slotsPerBucket || &c.shards[0].index[i] != e.memo) {
+			t.Errorf("word %d of the index was changed", i)
+		}
+	}
+	for i := range c.shards[0].index {
+		if &c.shards[0].index[i] == e.slot {
+			e.place = slot(before[i]).place()
+		}
+	}
+	if e.Passed(mark) {
+		t.Error("a late memo counts for what came in its place")
+	}
+}
