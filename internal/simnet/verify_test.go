@@ -138,7 +138,7 @@ func (p *proof) lacks(name string, qtype uint16) bool {
 // encloser finds the closest encloser that the proof has, and the next closer name.
 func (p *proof) encloser(name string) (up, next string) {
 	if p.z.signing.NSEC3 == nil {
-		for up, next = parent(name), name; ; up, next = parent(up), up {
+		for up, next = parent(name), name; up != "."; up, next = parent(up), up {
 			for _, n := range p.nsecs {
 				// The encloser is an ancestor of an end of the gap that the name is in.
 				if dns.IsSubDomain(up, n.Hdr.Name) || dns.IsSubDomain(up, n.NextDomain) {
@@ -146,6 +146,7 @@ func (p *proof) encloser(name string) (up, next string) {
 				}
 			}
 		}
+		return up, next
 	}
 	for up, next = parent(name), name; up != "."; up, next = parent(up), up {
 		for _, n := range p.nsec3s {

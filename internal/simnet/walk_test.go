@@ -341,7 +341,7 @@ func TestSameSeed(t *testing.T) {
 		}
 		return b.String()
 	}
-	if dump(7) != dump(7) {
+	if first, second := dump(7), dump(7); first != second {
 		t.Error("two labs of one seed differ")
 	}
 	if dump(7) == dump(8) {

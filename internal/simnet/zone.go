@@ -120,7 +120,7 @@ func trimRoot(origin string) string {
 // add puts one record into the zone. It goes over the wire once, so that names
 // and RDATA are in one spelling, and fails where a record cannot be packed.
 func (z *Zone) add(rr dns.RR) error {
-	buf := make([]byte, dns.MaxMsgSize)
+	buf := make([]byte, dns.Len(rr))
 	n, err := dns.PackRR(rr, buf, 0, nil, false)
 	if err != nil {
 		return fmt.Errorf("%v: %w", rr, err)
