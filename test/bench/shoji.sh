@@ -6,7 +6,7 @@ peer_install() {
   if [ -n "${SHOJI_BIN:-}" ]; then cp "$SHOJI_BIN" "$BIN/shoji"; return; fi
   ( cd "$(dirname "$(readlink -f "$HERE/peers/$PEER.sh")")/../.." && CGO_ENABLED=0 go build -o "$BIN/shoji" ./cmd/shoji )
 }
-peer_version() { "$BIN/shoji" --version; }
+peer_version() { "$BIN/shoji" version; }
 shoji_import() { "$BIN/shoji" list import "$@" --config "$P/shoji.yaml" --source bench --kind c2 --scope exact; }
 peer_cmd() {
   cat > "$P/shoji.yaml" <<E
