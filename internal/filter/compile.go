@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math"
 	"net/netip"
+	"strings"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/ledger"
@@ -104,7 +105,7 @@ type addrRecord struct {
 }
 
 // typicalKey is a guess at a key's length, for the first allocation only.
-const typicalKey = 20
+const typicalKey = 24
 
 func (b *builder) reserve(n int) {
 	b.arena = make([]byte, 0, n*(keyAt+typicalKey))
@@ -122,10 +123,6 @@ func (b *builder) add(l ledger.Listing) error {
 		b.addrs = append(b.addrs, addrRecord{plain(l.Prefix), l.Entry})
 		return nil
 	}
-	n, err := dns.ParseName(l.Name)
-	if err != nil {
-		return fmt.Errorf("filter: entry %d: %w", l.Entry, err)
-	}
 	entry := l.Entry
 	switch l.Scope {
 	case ledger.ScopeExact:
@@ -141,7 +138,16 @@ func (b *builder) add(l ledger.Listing) error {
 	b.order = append(b.order, ref{at: uint32(at)})
 	b.top = max(b.top, l.Entry)
 	b.arena = binary.LittleEndian.AppendUint64(b.arena, entry)
-	b.arena = appendKey(append(b.arena, 0, 0), n.Canonical())
+	b.arena = append(b.arena, 0, 0)
+	if arena, ok := appendTextKey(b.arena, l.Name); ok {
+		b.arena = arena
+	} else {
+		n, err := dns.ParseName(l.Name)
+		if err != nil {
+			return fmt.Errorf("filter: entry %d: %w", l.Entry, err)
+		}
+		b.arena = appendKey(b.arena, n.Canonical())
+	}
 	binary.LittleEndian.PutUint16(b.arena[at+keyAt-2:], uint16(len(b.arena)-at-keyAt))
 	return nil
 }
@@ -152,6 +158,32 @@ func plain(p netip.Prefix) netip.Prefix {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	return p.Masked()
+}
+
+// appendTextKey appends the key of a name in presentation form if that is as
+// plain as nearly all are: lower case, no escapes, no final dot. It saves a name of
+// its own for each of millions.
+func appendTextKey(out []byte, s string) ([]byte, bool) {
+	if len(s) == 0 || len(s) > maxWire-1 {
+		return out, false
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' || 'A' <= c && c <= 'Z' {
+			return out, false
+		}
+	}
+	for from := len(out); ; {
+		dot := strings.LastIndexByte(s, '.')
+		label := s[dot+1:]
+		if len(label) == 0 || len(label) > maxLabel {
+			return out[:from], false
+		}
+		out = append(out, label...)
+		if dot < 0 {
+			return out, true
+		}
+		out, s = append(out, 0), s[:dot]
+	}
 }
 
 // appendKey appends the key of a name in wire form.

@@ -18,11 +18,12 @@ const (
 // whole ones in order and then, if octets are left, the last 8 octets of the
 // label; of a label of 4 to 7 octets the first 4 and the last 4, which may
 // overlap; of 1 to 3 the first, the middle (length/2) and the last octet. The
-// label's length is added to h, then each number is: h = fold((h xor number) · mult),
-// where fold is the upper half of the 128-bit product xor the lower.
+// label's length times mult is added to h, and then for each number
+// h = fold((h xor number) · mult), where fold is the upper half of the 128-bit
+// product xor the lower.
 func hashLabel(h, mult uint64, label []byte) uint64 {
 	n := len(label)
-	h += uint64(n)
+	h += uint64(n) * mult
 	switch {
 	case n >= 8:
 		i := 0

@@ -1,0 +1,231 @@
+package filter
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/ledger"
+)
+
+// benchNames is the size of the list in benchmarks: 1,000,000 names, or what
+// SHOJI_NAMES says.
+func benchNames(b *testing.B) int {
+	if s := os.Getenv("SHOJI_NAMES"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	return 1_000_000
+}
+
+// benchFile compiles a list of n synthetic names, half exact and half subtree, into a file.
+func benchFile(b *testing.B, n int) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "list")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := compile(f, uint64(n), [32]byte{7}, n, mixed(n)); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	runtime.GC()
+	return path
+}
+
+func mixed(n int) func(func(ledger.Listing) bool) {
+	return func(yield func(ledger.Listing) bool) {
+		for l := range synthetic(n, ledger.ScopeSubtree) {
+			if l.Entry%2 == 0 {
+				l.Scope = ledger.ScopeExact
+			}
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+const benchQueries = 1 << 16
+
+// listedNames are wire names out of the list, evenly from all of it.
+func listedNames(n int, below string) [][]byte {
+	var names [][]byte
+	step := max(1, n/benchQueries)
+	for l := range mixed(n) {
+		if l.Scope == ledger.ScopeSubtree && int(l.Entry/2)%step == 0 {
+			names = append(names, []byte(dns.MustName(below+l.Name)))
+		}
+	}
+	return packed(shuffled(names))
+}
+
+// cleanNames are wire names of the list's shape that are not on it.
+func cleanNames() [][]byte {
+	s := newShape(987654321)
+	names := make([][]byte, benchQueries)
+	for i := range names {
+		names[i] = []byte(dns.MustName(s.next()))
+	}
+	return packed(names)
+}
+
+// packed puts names one behind the other in memory, so that reading a query's own
+// name costs as little as in a server, which has just received it.
+func packed(names [][]byte) [][]byte {
+	all := bytes.Join(names, nil)
+	for i, n := range names {
+		names[i], all = all[:len(n):len(n)], all[len(n):]
+	}
+	return names
+}
+
+func shuffled(names [][]byte) [][]byte {
+	slices.SortFunc(names, func(a, b []byte) int { // any order but the list's
+		return bytes.Compare([]byte{a[2], a[1], a[3]}, []byte{b[2], b[1], b[3]})
+	})
+	return names
+}
+
+func benchMatch(b *testing.B, queries func(n int) [][]byte, listed bool) {
+	n := benchNames(b)
+	path := benchFile(b, n)
+	names := queries(n)
+	l, err := Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	hits := 0
+	for _, q := range names { // make what this kind of query needs resident
+		if _, ok := l.Match(q); ok {
+			hits++
+		}
+	}
+	if listed && hits != len(names) || !listed && hits > len(names)/100 {
+		b.Fatalf("%d of %d names match", hits, len(names))
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.Match(names[i])
+		if i++; i == len(names) {
+			i = 0
+		}
+	}
+	b.ReportMetric(float64(l.Bytes())/float64(n), "file-B/name")
+	if rss, ok := resident(path); ok {
+		b.ReportMetric(float64(rss)/float64(n), "resident-B/name")
+	}
+	runtime.KeepAlive(l)
+}
+
+// The cost of one Match with names that are not listed. It is not the cost of a
+// query: a running server's caches hold more than this list.
+func BenchmarkMatchClean(b *testing.B) {
+	benchMatch(b, func(int) [][]byte { return cleanNames() }, false)
+}
+
+func BenchmarkMatchListed(b *testing.B) {
+	benchMatch(b, func(n int) [][]byte { return listedNames(n, "") }, true)
+}
+
+func BenchmarkMatchSubtree(b *testing.B) {
+	benchMatch(b, func(n int) [][]byte { return listedNames(n, "www.") }, true)
+}
+
+func BenchmarkMatchAddr(b *testing.B) {
+	var listings []ledger.Listing
+	for i := range 300_000 {
+		v := uint32(i) * 14321
+		a := netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+		listings = append(listings, ledger.Listing{Prefix: netip.PrefixFrom(a, 32-8*(i%50/49)).Masked(), Scope: ledger.ScopePrefix, Entry: uint64(i)})
+	}
+	l, _ := build(b, listings...)
+	b.ReportAllocs()
+	i := uint32(0)
+	for b.Loop() {
+		i += 2654435761
+		l.MatchAddr(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}))
+	}
+}
+
+// Compiling and writing the list, without replaying the log.
+func BenchmarkCompile(b *testing.B) {
+	n := benchNames(b)
+	listings := slices.Collect(mixed(n))
+	for b.Loop() {
+		if _, err := compile(io.Discard, uint64(n), [32]byte{7}, n, slices.Values(listings)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(peak())/float64(n), "process-peak-B/name")
+}
+
+// Opening a list that the operating system has in memory, and one answer.
+func BenchmarkOpen(b *testing.B) {
+	n := benchNames(b)
+	path := benchFile(b, n)
+	name := listedNames(n, "")[0]
+	for b.Loop() {
+		l, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, ok := l.Match(name); !ok {
+			b.Fatal("no match")
+		}
+	}
+}
+
+// resident is how many octets of the mapping of a file are in this process's
+// resident set; false where the system does not tell.
+func resident(path string) (octets int, ok bool) {
+	f, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	inside := false
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		line := sc.Text()
+		if strings.Contains(line, "-") && strings.Contains(strings.SplitN(line, " ", 2)[0], "-") {
+			inside = strings.HasSuffix(line, path)
+		}
+		var kib int
+		if inside {
+			if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); err == nil {
+				octets += kib << 10
+				ok = true
+			}
+		}
+	}
+	return octets, ok
+}
+
+// peak is the process's largest resident set so far; 0 where the system does not tell.
+func peak() int {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	var kib int
+	_, _ = fmt.Sscanf(rest, "%d", &kib)
+	return kib << 10
+}
