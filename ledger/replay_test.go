@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -71,6 +72,9 @@ func TestReplayAddsUp(t *testing.T) {
 	}
 	if n, ok := at.Lookup("b.example", ScopeExact); !ok || n != 3 {
 		t.Errorf("at 4, b.example is listed by entry %d %v, want 3", n, ok)
+	}
+	if err := at.Advance(context.Background(), l, l.log, nil); err != nil || at.RootHash() != s.RootHash() || !slices.Equal(names(at), names(s)) {
+		t.Errorf("from 4 on: %q, %v", names(at), err)
 	}
 }
 
@@ -198,4 +202,26 @@ func TestRollbackAndFork(t *testing.T) {
 	if err := old.Advance(ctx, l, l.log, nil); err != nil || old.Size() != 700 {
 		t.Errorf("after the errors: %v", err)
 	}
+}
+
+// FuzzReplay gives a reader a bundle and a tile that anyone could have written.
+// It ends with an error or with the state of the log as it was signed.
+func FuzzReplay(f *testing.F) {
+	l := newMemoryLog(f, 1)
+	l.add(manyEntries(2)...)
+	bundle, tile := BundlePath(0, 2), TilePath(0, 0, 2)
+	f.Add(l.files[bundle], l.files[tile], l.files[CheckpointPath])
+	f.Add([]byte{0, 2, '{', '}'}, []byte{1}, []byte("log.shoji.test\n2\n\n\n— x y\n"))
+	want := mustReplay(f, l).RootHash()
+	f.Fuzz(func(t *testing.T, b, h, c []byte) {
+		m := &memoryLog{t: t, log: l.log, files: maps.Clone(l.files)}
+		m.files[bundle], m.files[tile] = b, h
+		if s, err := Replay(context.Background(), m, m.log, nil); err == nil && s.RootHash() != want {
+			t.Error("a log that was never signed")
+		}
+		m.files[CheckpointPath] = c
+		if s, err := Replay(context.Background(), m, m.log, nil); err == nil && s.RootHash() != want {
+			t.Error("a checkpoint that was never signed")
+		}
+	})
 }

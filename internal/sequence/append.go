@@ -44,13 +44,13 @@ type Progress func(stored uint64)
 func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progress Progress) (first, next uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first = l.size
+	first = l.size.Load()
 	if l.broken != nil {
 		return first, first, l.broken
 	}
 	// What is stored is to be published, even if the caller gives up.
 	defer func() {
-		next = l.size
+		next = l.size.Load()
 		if next > first {
 			err = errors.Join(err, l.publish(context.WithoutCancel(ctx)))
 			l.removePartial(first, next)
@@ -61,21 +61,21 @@ func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progr
 	}()
 	stop := make(chan struct{})
 	defer close(stop)
-	for w := range windows(entries, l.size%bundleWidth, stop) {
+	for w := range windows(entries, l.size.Load()%bundleWidth, stop) {
 		if err := ctx.Err(); err != nil {
-			return first, l.size, err
+			return first, l.size.Load(), err
 		}
 		if w.err != nil {
-			return first, l.size, w.err
+			return first, l.size.Load(), w.err
 		}
 		if err := l.store(w.entries); err != nil {
-			return first, l.size, err
+			return first, l.size.Load(), err
 		}
 		if progress != nil {
-			progress(l.size - first)
+			progress(l.size.Load() - first)
 		}
 	}
-	return first, l.size, nil
+	return first, l.size.Load(), nil
 }
 
 // window is some entries in their encoded form, or why there are none.
@@ -214,11 +214,11 @@ func (l *Log) store(entries []*tessera.Entry) error {
 	if err != nil {
 		return fmt.Errorf("the log in %s cannot be written: %w", l.dir, diskFault(err))
 	}
-	if want := l.size + uint64(len(entries)) - 1; at.Index != want {
+	if want := l.size.Load() + uint64(len(entries)) - 1; at.Index != want {
 		l.broken = fmt.Errorf("an entry became number %d of the log where %d was due: something else writes to %s", at.Index, want, l.dir)
 		return l.broken
 	}
-	l.size = at.Index + 1
+	l.size.Store(at.Index + 1)
 	return nil
 }
 
@@ -235,7 +235,7 @@ func diskFault(err error) error {
 // settle publishes what is stored and not yet under a checkpoint.
 func (l *Log) settle(ctx context.Context) error {
 	c, err := ledger.ReadCheckpoint(ctx, l.source, l.log)
-	if err == nil && c.Size == l.size {
+	if err == nil && c.Size == l.size.Load() {
 		return nil
 	}
 	if _, err := l.appenderFor(1); err != nil {
@@ -248,7 +248,7 @@ func (l *Log) settle(ctx context.Context) error {
 func (l *Log) publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.PublishTimeout)
 	defer cancel()
-	if err := l.await(ctx, l.size); err != nil {
+	if err := l.await(ctx, l.size.Load()); err != nil {
 		return err
 	}
 	// The driver renames the checkpoint into its place and syncs the folder

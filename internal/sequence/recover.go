@@ -57,7 +57,7 @@ func (l *Log) recover(ctx context.Context) error {
 		err = l.checkTree(ctx, c, ts)
 	}
 	if err == nil {
-		l.size = ts.Size
+		l.size.Store(ts.Size)
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -67,7 +67,7 @@ func (l *Log) recover(ctx context.Context) error {
 		return l.nameDamage(ctx, edge)
 	}
 	l.cfg.Logger.Warn("the log's driver state was made anew from the checkpoint", "log", l.dir, "entries", c.Size, "was", err)
-	l.size = c.Size
+	l.size.Store(c.Size)
 	return l.writeTree(treeState{c.Size, c.Root[:]})
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/durable"
@@ -66,10 +67,10 @@ type Log struct {
 	unlock func() error
 	source *ledger.Folder
 
-	mu       sync.Mutex // one Append at a time
-	size     uint64     // entries that are stored
-	appender *appender  // nil between two Appends
-	broken   error      // why nothing more may be written
+	size     atomic.Uint64 // entries that are stored
+	mu       sync.Mutex    // one Append at a time; guards what follows
+	appender *appender     // nil between two Appends
+	broken   error         // why nothing more may be written
 }
 
 // Folder is where under a writer's folder the log is that may be served and read.
@@ -140,8 +141,17 @@ func (l *Log) open(ctx context.Context) error {
 	return l.settle(ctx)
 }
 
-// Close lets other writers in. It does not wait for an Append that runs.
+// errClosed is why a closed log takes nothing more.
+var errClosed = errors.New("the log is closed")
+
+// Close waits for an Append that runs and lets other writers in.
 func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(l.broken, errClosed) {
+		return nil
+	}
+	l.broken = errClosed
 	var err error
 	if l.source != nil {
 		err = l.source.Close()
@@ -158,12 +168,9 @@ func (l *Log) VerifierKey() string { return l.vkey }
 // Source reads the log. It is closed with the Log.
 func (l *Log) Source() ledger.Source { return l.source }
 
-// Size is the number of entries in the log.
-func (l *Log) Size() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.size
-}
+// Size is the number of entries in the log. While an Append runs, some of them
+// may not be under a checkpoint yet.
+func (l *Log) Size() uint64 { return l.size.Load() }
 
 // Checkpoint is the log's latest checkpoint, read from disk and verified.
 func (l *Log) Checkpoint(ctx context.Context) (ledger.Checkpoint, error) {

@@ -216,6 +216,60 @@ func TestEndOfContextLeavesABeginning(t *testing.T) {
 	mustAppend(t, l, next, next+1)
 }
 
+// TestReadWhileWriting: a reader who follows the log sees it whole at every moment.
+func TestReadWhileWriting(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	l := mustOpen(t, dir)
+	reader, err := ledger.OpenFolder(Folder(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	s, err := ledger.Replay(ctx, reader, l.Verifier(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 3000
+	written := make(chan error, 1)
+	go func() {
+		for l.Size() < size {
+			_, _, err := l.Append(ctx, listEntries(l.Size(), l.Size()+1+l.Size()%400), func(uint64) { l.Size() })
+			if err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	for done := false; !done; {
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		default:
+		}
+		if err := s.Advance(ctx, reader, l.Verifier(), nil); err != nil {
+			t.Fatalf("after %d entries: %v", s.Size(), err)
+		}
+	}
+	if s.Size() != l.Size() || s.Len() != int(l.Size()) {
+		t.Errorf("the reader has %d entries and %d listings, the log %d", s.Size(), s.Len(), l.Size())
+	}
+}
+
+func TestClosedLogTakesNothing(t *testing.T) {
+	l := mustOpen(t, t.TempDir())
+	if err := errors.Join(l.Close(), l.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := l.Append(context.Background(), listEntries(0, 1), nil); !errors.Is(err, errClosed) {
+		t.Errorf("Append: %v", err)
+	}
+}
+
 func TestPartialFilesAreRemoved(t *testing.T) {
 	l := mustOpen(t, t.TempDir())
 	mustAppend(t, l, 0, 200)
