@@ -47,7 +47,7 @@ func Synthesize(proofs Proofs, zone, name dns.Name, t dns.Type, now time.Time, w
 		}
 	}
 	s.p.nsec = nil
-	if s.gatherNSEC3(name); len(s.p.nsec3) > 0 {
+	if s.gatherNSEC3(name) {
 		if status, rcode := s.prove(name, t); status.IsSecure() {
 			return s.negative(status, rcode), true
 		}
@@ -100,10 +100,10 @@ func (s *synthesis) gatherNSEC(name dns.Name) {
 // gatherNSEC3 gets the record of a name, or those of its closest encloser, of the next
 // closer name and of the wildcard. It goes down from the apex, and gives up at the
 // first name that the store knows nothing about.
-func (s *synthesis) gatherNSEC3(name dns.Name) {
+func (s *synthesis) gatherNSEC3(name dns.Name) bool {
 	first, ok := s.proofs.Hashed(s.p.zone)
 	if !ok || !first.IsNSEC3() || first.nsec3.iterations > MaxIterations {
-		return
+		return false
 	}
 	s.p.hashes.chain = &first.nsec3
 	for n := s.p.zone.Labels(); n <= name.Labels(); n++ {
@@ -114,8 +114,9 @@ func (s *synthesis) gatherNSEC3(name dns.Name) {
 		if wild, fits := wildcard(name.Suffix(n - 1)); covers && fits {
 			s.get(wild)
 		}
-		return
+		return covers
 	}
+	return true
 }
 
 // get takes the record of a name, or the one that covers it, into the proof.
