@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/dnssec"
 )
 
 // path is what is known of a question so far: the links learned by asking, and the
@@ -26,7 +27,12 @@ func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Ans
 			if err != nil {
 				return nil, err
 			}
+			// A copy: others who asked the same share the links.
+			own := len(p.links)
 			p.links = append(p.links, links...)
+			if err := r.validate(ctx, w, cur, p.links[own:]); err != nil {
+				return nil, err
+			}
 			cur.name = links[len(links)-1].target
 		} else if cur == q && a.Type() == q.typ {
 			return a, nil
@@ -132,14 +138,6 @@ func (r *Resolver) rememberPath(q question, p *path, now time.Time) *answer.Answ
 	return a
 }
 
-// remember keeps what one reply said about a question and nothing beyond it.
-func (r *Resolver) remember(q question, links []link, now time.Time) {
-	p := path{links: links}
-	if last := &links[len(links)-1]; last.target == "" {
-		r.put(p.answer(q, 0, now), now)
-	}
-}
-
 func (r *Resolver) put(a *answer.Answer, now time.Time) {
 	if a.TTL() > 0 {
 		r.memory.Put(a, now)
@@ -169,14 +167,14 @@ func (p *path) answer(q question, from int, now time.Time) *answer.Answer {
 		parts.Authority = appendNew(parts.Authority, l.proof)
 		parts.RCode = l.rcode
 		parts.TTL = min(parts.TTL, l.ttl)
-		parts.Status = weaker(parts.Status, l.status, i == 0)
+		parts.Status = weakest(parts.Status, l.status, i == 0)
 	}
 	if a := p.rest; a != nil {
 		parts.Answer = append(parts.Answer, aged(a.Answer(), a, now)...)
 		parts.Authority = appendNew(parts.Authority, aged(a.Authority(), a, now))
 		parts.RCode = a.RCode()
 		parts.TTL = min(parts.TTL, a.Expires().Sub(now))
-		parts.Status = weaker(parts.Status, a.Status(), len(links) == 0)
+		parts.Status = weakest(parts.Status, a.Status(), len(links) == 0)
 	}
 	return answer.New(parts)
 }
@@ -199,4 +197,13 @@ next:
 
 func same(a, b *dns.RR) bool {
 	return a.Type == b.Type && a.Name == b.Name && string(a.Data) == string(b.Data)
+}
+
+// weakest is the status of the parts so far with one more; first marks that there
+// are none yet.
+func weakest(have, next dnssec.Status, first bool) dnssec.Status {
+	if first {
+		return next
+	}
+	return dnssec.Weakest(have, next)
 }

@@ -23,6 +23,8 @@ type cut struct {
 	// hints marks the configured root servers, from which the root is primed.
 	hints bool
 
+	up dns.Name // the zone whose servers gave the referral
+
 	// ds is what the parent said of the zone's keys with the referral: DS and its
 	// RRSIG, or the NSEC or NSEC3 records with RRSIG that deny it. Not validated.
 	ds []dns.RR

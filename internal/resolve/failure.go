@@ -28,6 +28,7 @@ var (
 	errUnreachable = &failure{dns.EDENoReachableAuthority, "no name server of the zone answered"}
 	errNoAddress   = &failure{dns.EDENoReachableAuthority, "no name server of the zone has an address"}
 	errRefused     = &failure{dns.EDENetworkError, "name servers of the zone answer with errors or are lame"}
+	errTrust       = &failure{dns.EDEDNSSECIndeterminate, "the chain of trust could not be followed"}
 	errGone        = &failure{dns.EDEOther, "request cancelled"}
 )
 

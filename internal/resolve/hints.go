@@ -40,10 +40,3 @@ func RootHints() []Hint {
 	}
 	return hints
 }
-
-// RootAnchors are the trust anchors of the root zone as DS records in zone-file
-// form, as published by IANA (RFC 9718): KSK-2017 (key tag 20326) and KSK-2024
-// (key tag 38696).
-const RootAnchors = `. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D
-. IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16
-`

@@ -91,16 +91,12 @@ func (wk *walk) hop(ctx context.Context) ([]link, error) {
 	return wk.passed(ask, f.links), nil
 }
 
-// known consults memory about a minimised question, and reports that there is no
-// need to ask it.
+// known reports that no zone begins at a minimised question's name, so that there
+// is no need to ask it.
 func (wk *walk) known(ask question) bool {
-	a, ok := wk.r.memory.Get(ask.name, ask.typ, wk.r.now())
-	if !ok {
+	until, ok := wk.r.open.get(ask.name)
+	if !ok || !wk.r.now().Before(until) {
 		return false
-	}
-	if a.RCode() != dns.RCodeSuccess {
-		wk.min.stop()
-		return wk.r.minimise != MinimiseStrict || a.RCode() != dns.RCodeNameError
 	}
 	wk.min.passed()
 	return true
@@ -109,7 +105,6 @@ func (wk *walk) known(ask question) bool {
 // passed takes in what a minimised question brought other than a referral.
 func (wk *walk) passed(ask question, links []link) []link {
 	first := &links[0]
-	wk.r.remember(ask, links, wk.r.now())
 	switch {
 	case first.rcode == dns.RCodeNameError && wk.r.minimise == MinimiseStrict:
 		// RFC 8020: nothing is below a name that does not exist.
@@ -121,6 +116,9 @@ func (wk *walk) passed(ask question, links []link) []link {
 		// non-terminals): the whole name decides.
 		wk.min.stop()
 	default:
+		if first.ttl > 0 {
+			wk.r.open.put(ask.name, wk.r.now().Add(min(first.ttl, maxNegativeTTL)))
+		}
 		wk.min.passed()
 	}
 	return nil
@@ -149,7 +147,7 @@ func (wk *walk) retry(ctx context.Context, cause error) error {
 // parent says, and no longer than the parent's own delegation does.
 func (r *Resolver) learnCut(parent *cut, ref *referral) *cut {
 	now := r.now()
-	c := &cut{zone: ref.zone, born: now, expires: now.Add(ref.ttl), ds: ref.ds}
+	c := &cut{zone: ref.zone, up: parent.zone, born: now, expires: now.Add(ref.ttl), ds: ref.ds}
 	for _, name := range ref.ns {
 		c.names = append(c.names, nameServer{name: name})
 	}

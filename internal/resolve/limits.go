@@ -77,6 +77,9 @@ const (
 	maxCuts     = 1 << 15
 	maxServers  = 1 << 15
 	maxFailures = 1 << 13
+
+	// maxOpen sizes the map of names at which no zone begins.
+	maxOpen = 1 << 14
 )
 
 // Times.

@@ -18,6 +18,13 @@
 // 9520). Zone cuts and what is known of servers (times, EDNS, letter case) live in
 // bounded maps of the Resolver itself.
 //
+// # What is validated
+//
+// With trust anchors, each reply is validated on its way into memory: by the keys of
+// the zone that it came from, which a chain of DS and DNSKEY records connects with an
+// anchor. An answer holds the weakest status of its parts; a bogus one holds its data
+// too, for those who ask with CD. Without anchors everything is indeterminate.
+//
 // # What it costs
 //
 // All that one request causes draws on one budget: messages, time, look-ups of
@@ -25,10 +32,10 @@
 //
 // # Limits
 //
-// Class IN only. No EDNS Client Subnet, no cookies. Nothing is validated yet:
-// every answer's Status is indeterminate; RRSIG, NSEC, NSEC3 and the parent's DS
-// records are fetched and kept for it. A Memory belongs to one Resolver: answers
-// had by forwarding and by iterating are never mixed.
+// Class IN only. No EDNS Client Subnet, no cookies, no aggressive use of denials.
+// A bogus reply is not asked for again at another server of the zone. The priming
+// reply is not validated. A Memory belongs to one Resolver: answers had by
+// forwarding and by iterating are never mixed.
 package resolve
 
 import (
@@ -86,6 +93,16 @@ type Config struct {
 
 	// NoIPv4 and NoIPv6 keep the resolver from using an address family.
 	NoIPv4, NoIPv6 bool
+
+	// Anchors are the trust anchors for validation (RFC 4033 §5). Without any,
+	// nothing is validated, and every answer is indeterminate.
+	Anchors []dnssec.Anchor
+
+	// Exempt lists zones that are taken for unsigned: negative trust anchors (RFC 7646).
+	Exempt []dns.Name
+
+	// Validation holds the choices of package dnssec.
+	Validation dnssec.Config
 }
 
 const domainPort = 53
@@ -105,6 +122,12 @@ type Resolver struct {
 	failures *failures
 	requests *flights[*answer.Answer]
 	asking   *flights[finding]
+	open     *boundedMap[dns.Name, time.Time] // names at which no zone begins, until then
+
+	validator *dnssec.Validator // nil: nothing is validated
+	anchors   map[dns.Name][]dnssec.DS
+	exempt    map[dns.Name]bool
+	trusts    *boundedMap[dns.Name, *trust]
 }
 
 // New makes a Resolver.
@@ -117,6 +140,10 @@ func New(c Config) *Resolver {
 		failures: newFailures(),
 		requests: newFlights[*answer.Answer](),
 		asking:   newFlights[finding](),
+		open:     newBoundedMap[dns.Name, time.Time](maxOpen),
+	}
+	if len(c.Anchors) > 0 {
+		r.trustFrom(c)
 	}
 	if r.port == 0 {
 		r.port = domainPort
@@ -135,6 +162,20 @@ func New(c Config) *Resolver {
 	}
 	r.cuts.fixed[dns.Root] = r.hintsCut(c.Hints)
 	return r
+}
+
+// trustFrom sets validation up.
+func (r *Resolver) trustFrom(c Config) {
+	r.validator = dnssec.New(c.Validation)
+	r.trusts = newBoundedMap[dns.Name, *trust](maxTrusts)
+	r.anchors = make(map[dns.Name][]dnssec.DS)
+	for _, a := range c.Anchors {
+		r.anchors[a.Zone.Canonical()] = append(r.anchors[a.Zone.Canonical()], a.DS)
+	}
+	r.exempt = make(map[dns.Name]bool)
+	for _, name := range c.Exempt {
+		r.exempt[name.Canonical()] = true
+	}
 }
 
 func (r *Resolver) forwardCut(upstreams []Upstream) *cut {
@@ -211,10 +252,10 @@ func (r *Resolver) sub(ctx context.Context, w *work, q question) *answer.Answer 
 	a, err := r.follow(ctx, w, q)
 	w.deadline = whole
 	w.pop()
-	if err == nil {
+	if err == nil && !a.Status().IsBogus() {
 		return a
 	}
-	if !ownAffair(err) {
+	if err != nil && !ownAffair(err) {
 		r.fail(q, err)
 	}
 	return nil
@@ -241,19 +282,4 @@ func cachedFailure(a *answer.Answer) error {
 		return &failure{code, text}
 	}
 	return &failure{dns.EDECachedError, "resolution failed a moment ago"}
-}
-
-// weaker is the status of two parts together; first marks that there is no have yet.
-func weaker(have, next dnssec.Status, first bool) dnssec.Status {
-	switch {
-	case first, next.IsBogus():
-		return next
-	case have.IsBogus():
-		return have
-	case next.IsIndeterminate(), have.IsIndeterminate():
-		return dnssec.Status{}
-	case next.IsInsecure():
-		return next
-	}
-	return have
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/dnssec"
 	"github.com/shoji-dns/shoji/internal/simnet"
 )
 
@@ -25,6 +26,22 @@ func labHints() (hints []Hint) {
 		hints = append(hints, Hint{Name: dns.MustName(h.Name), Addrs: h.Addrs})
 	}
 	return hints
+}
+
+func labAnchors(t *testing.T, seed uint64) []dnssec.Anchor {
+	a, err := simnet.LabAnchor(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, rr := range a.DS {
+		fmt.Fprintln(&text, rr)
+	}
+	anchors, err := dnssec.ParseAnchors(text.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return anchors
 }
 
 // presented is an answer section as the yardstick has it: no signatures, no TTLs.
@@ -62,6 +79,11 @@ func isTrue(a *answer.Answer, tree *simnet.Tree) error {
 		want = append(want, plainText(s))
 	}
 	slices.Sort(want)
+	// The keys of a zone whose other signatures are broken may themselves be in order.
+	keys := a.Type() == dns.TypeDNSKEY && truth.Status == "bogus"
+	if !keys && !a.Status().IsIndeterminate() && a.Status().String() != truth.Status {
+		return fmt.Errorf("%s %s: %s (%s), the zones say %s", a.Name(), a.Type(), a.Status(), a.Status().Reason(), truth.Status)
+	}
 	if got := presented(a); a.RCode().String() != truth.RCode || !slices.Equal(got, want) {
 		return fmt.Errorf("%s %s: %s %q, the zones say %s %q", a.Name(), a.Type(), a.RCode(), got, truth.RCode, want)
 	}
@@ -94,16 +116,19 @@ func questions(in *simnet.Internet, rng *rand.Rand) []question {
 func TestTheLabOnAGoodDay(t *testing.T) {
 	story(t, func(t *testing.T) {
 		in := simnet.Lab(1, time.Now())
-		r := New(Config{Network: in, Memory: newMemory(), Hints: labHints()})
+		r := New(Config{Network: in, Memory: newMemory(), Hints: labHints(), Anchors: labAnchors(t, 1)})
 		for _, try := range simnet.LabTries() {
 			typ, _ := dns.ParseType(try.Type)
 			a := r.Resolve(t.Context(), dns.MustName(try.Name), typ)
-			if err := isTrue(a, in.Tree()); err != nil {
-				t.Error(err)
+			rcode, text := a.RCode(), strings.Join(presented(a), "\n")
+			if a.Status().IsBogus() {
+				rcode, text = dns.RCodeServerFailure, ""
 			}
-			text := strings.Join(presented(a), "\n")
-			if a.RCode().String() != try.RCode || !strings.Contains(text, strings.ToLower(try.Has)) {
-				t.Errorf("%s: %s %s, want %s %s", try.Name, a.RCode(), text, try.RCode, try.Has)
+			if rcode.String() != try.RCode || !strings.Contains(text, strings.ToLower(try.Has)) {
+				t.Errorf("%s: %s %s, want %s %s", try.Name, rcode, text, try.RCode, try.Has)
+			}
+			if rcode != dns.RCodeServerFailure && a.Status().String() != try.Status {
+				t.Errorf("%s: %s (%s), want %s", try.Name, a.Status(), a.Status().Reason(), try.Status)
 			}
 		}
 	})
@@ -129,7 +154,7 @@ func simulate(t *testing.T, seed uint64) {
 		Latency: 20 * time.Millisecond, Jitter: 30 * time.Millisecond,
 	})
 	mem := newMemory()
-	r := New(Config{Network: in, Memory: mem, Hints: labHints()})
+	r := New(Config{Network: in, Memory: mem, Hints: labHints(), Anchors: labAnchors(t, seed)})
 	all := questions(in, rng)
 	all = append(all, all...)
 	failed := 0

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/dnssec"
 )
 
 // work is the budget of one client's request: of the whole tree of questions that
@@ -17,6 +18,7 @@ type work struct {
 	left      atomic.Int32 // messages that may still be sent
 	deadline  time.Time
 	nsLookups int // look-ups of name-server addresses still allowed
+	proofs    dnssec.Work
 
 	// stack holds the questions being resolved, each because of the one before
 	// it: a question that needs itself is a cycle. Its length is the depth.
