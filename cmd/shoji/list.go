@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/feed"
@@ -22,7 +25,7 @@ type listCmd struct {
 
 type listImportCmd struct {
 	settings
-	Files     []string `arg:"" help:"List files; - reads standard input." placeholder:"FILE"`
+	Files     []string `arg:"" help:"List files, folders of them, or - for standard input." placeholder:"FILE"`
 	Source    string   `required:"" help:"Who claims it: a short identity that stands in the log, such as example-feed." placeholder:"ID"`
 	Kind      string   `required:"" help:"What is claimed, such as c2 or malware-host." placeholder:"KIND"`
 	Scope     string   `help:"List names exact or with their subtree. Default: what the file's format says." enum:",exact,subtree" default:"" placeholder:"SCOPE"`
@@ -34,6 +37,10 @@ type listImportCmd struct {
 }
 
 func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
+	files, err := listFiles(c.Files, t)
+	if err != nil {
+		return err
+	}
 	p := newProgress(t.err)
 	defer p.clear()
 	w, err := c.settings.writer(ctx, p)
@@ -41,10 +48,6 @@ func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer w.Close()
-	var files []curate.File
-	for _, name := range c.Files {
-		files = append(files, listFile(name, t))
-	}
 	rep, err := w.Import(ctx, files, curate.Claim{
 		Source: c.Source, Kind: c.Kind, Reference: c.Reference, Family: c.Family,
 		Format: feed.Format(c.Format), Scope: feed.Scope(c.Scope),
@@ -67,12 +70,35 @@ func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
 	return errors.New("every file was refused; the list in force stays as it was")
 }
 
-// listFile is a file by its name, or standard input.
-func listFile(name string, t terminal) curate.File {
-	if name == "-" {
-		return curate.File{Name: "standard input", Open: func() (io.ReadCloser, error) { return io.NopCloser(t.in), nil }}
+// listFiles are the files that args name: a folder stands for every file below
+// it but hidden ones, and - for standard input. A missing file is an error
+// before any is read.
+func listFiles(args []string, t terminal) ([]curate.File, error) {
+	var out []curate.File
+	for _, arg := range args {
+		if arg == "-" {
+			out = append(out, curate.File{Name: "standard input", Open: func() (io.ReadCloser, error) { return io.NopCloser(t.in), nil }})
+			continue
+		}
+		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+			switch hidden := path != arg && strings.HasPrefix(d.Name(), "."); {
+			case err != nil:
+				return err
+			case hidden && d.IsDir():
+				return fs.SkipDir
+			case !hidden && !d.IsDir():
+				out = append(out, curate.File{Name: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return curate.File{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+	if len(out) == 0 {
+		return nil, usageError{errors.New("the folders hold no file")}
+	}
+	return out, nil
 }
 
 // writer opens the state folder for changes.
@@ -186,7 +212,6 @@ func (c *listStatusCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	list, epoch, err := f.Poll(ctx)
 	if err != nil {
 		return err

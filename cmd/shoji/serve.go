@@ -155,10 +155,10 @@ func (n *node) openList(ctx context.Context, p *progress) error {
 	if err != nil { // a damaged list can be compiled again
 		n.log.Warn("rebuilding the list from the log", "cause", err)
 		if err := n.firstList(ctx, p); err != nil {
-			return errors.Join(err, f.Close())
+			return err
 		}
 		if list, epoch, err = f.Poll(ctx); err != nil {
-			return errors.Join(err, f.Close())
+			return err
 		}
 	}
 	n.follower, n.epoch = f, epoch
@@ -184,9 +184,6 @@ func (n *node) firstList(ctx context.Context, p *progress) error {
 func (n *node) close() {
 	for _, v := range n.views {
 		v.listen.Close()
-	}
-	if n.follower != nil {
-		n.follower.Close()
 	}
 }
 

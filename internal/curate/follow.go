@@ -22,7 +22,6 @@ import (
 // error, and the list in force stays.
 type Follower struct {
 	dir     string
-	log     *ledger.Folder
 	key     note.Verifier
 	tip     ledger.Checkpoint
 	entry   uint64
@@ -45,15 +44,8 @@ func Follow(dir string) (*Follower, error) {
 	if _, err := readPointer(dir); err != nil {
 		return nil, err
 	}
-	log, err := ledger.OpenFolder(sequence.Folder(dir))
-	if err != nil {
-		return nil, err
-	}
-	return &Follower{dir: dir, log: log, key: key}, nil
+	return &Follower{dir: dir, key: key}, nil
 }
-
-// Close releases the folder.
-func (f *Follower) Close() error { return f.log.Close() }
 
 // Origin names the log.
 func (f *Follower) Origin() string { return f.key.Name() }
@@ -71,19 +63,24 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 	if err != nil || f.started && n == f.entry {
 		return nil, nil, err
 	}
-	tip, err := ledger.ReadCheckpoint(ctx, f.log, f.key)
+	log, err := ledger.OpenFolder(sequence.Folder(f.dir))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer log.Close()
+	tip, err := ledger.ReadCheckpoint(ctx, log, f.key)
 	if err != nil {
 		return nil, nil, err
 	}
 	if f.started {
-		if err := ledger.VerifyConsistency(ctx, f.log, f.tip, tip); err != nil {
+		if err := ledger.VerifyConsistency(ctx, log, f.tip, tip); err != nil {
 			return nil, nil, err
 		}
 		if n < f.entry {
 			return nil, nil, fmt.Errorf("%w: the list in force would go back from epoch entry %d to %d", ledger.ErrRollback, f.entry, n)
 		}
 	}
-	epoch, err := readEpoch(ctx, f.log, tip, n)
+	epoch, err := readEpoch(ctx, log, tip, n)
 	if err != nil {
 		return nil, nil, err
 	}
