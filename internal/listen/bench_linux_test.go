@@ -142,9 +142,9 @@ func TestHitsAllocateNothing(t *testing.T) {
 		answered := 0
 		round := func(fd uintptr) {
 			n, _ := w.receive(fd)
-			replies := w.answer(n)
-			w.send(fd, replies)
-			answered += replies
+			w.answer(n)
+			w.send(fd)
+			answered += n
 		}
 		var before, after runtime.MemStats
 		var allocs uint64

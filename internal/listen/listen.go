@@ -11,7 +11,8 @@
 // that need the network never slows the names that do not.
 //
 // On Linux every address has one SO_REUSEPORT socket for each worker, and a
-// worker moves datagrams in batches (recvmmsg, sendmmsg). Elsewhere one socket
+// worker moves datagrams in batches (recvmmsg, sendmmsg); replies of one length to
+// one client go through the kernel as one (UDP_SEGMENT). Elsewhere one socket
 // per address is read one datagram at a time; the replies are the same octets.
 // A reply leaves from the address that was asked, on a wildcard socket too
 // (IP_PKTINFO, IPV6_PKTINFO; not on Windows, where routing picks the address).

@@ -25,9 +25,8 @@ const (
 // worker owns one UDP socket, its goroutine and all of its buffers. On the path
 // of a hit it writes to nothing that it shares.
 //
-// The headers that the kernel reads point into the worker's own arrays: into
-// rxIov, names and controls for ever, and from tx to what a reply needs of them
-// until it is sent.
+// The headers that the kernel reads point into the worker's own arrays: those of
+// rx for ever, those of tx to what a reply needs until it is sent.
 type worker struct {
 	s        *Server
 	conn     *net.UDPConn
@@ -42,7 +41,10 @@ type worker struct {
 
 	rx, tx   [batch]unix.Mmsghdr
 	rxIov    [batch]unix.Iovec
-	txIov    [batch]unix.Iovec
+	messages [batch]segmented // what tx holds, laid of them now
+	laid     int
+	segments bool                         // replies may share a message
+	refused  int                          // how often the kernel has refused that in a row
 	names    [batch]unix.RawSockaddrInet6 // or RawSockaddrInet4, which is shorter
 	controls [batch]control
 	in       [batch][queryStride]byte
@@ -93,13 +95,13 @@ func newWorker(s *Server, addr netip.AddrPort, share bool) (*worker, error) {
 		w.rx[i].Hdr.Iov = &w.rxIov[i]
 		w.rx[i].Hdr.SetIovlen(1)
 		w.rx[i].Hdr.Name = (*byte)(unsafe.Pointer(&w.names[i]))
-		w.tx[i].Hdr.Iov = &w.txIov[i]
-		w.tx[i].Hdr.SetIovlen(1)
+		w.tx[i].Hdr.Iov = &w.messages[i].iov[0]
 		if w.wildcard {
 			w.rx[i].Hdr.Control = &w.controls[i].data[0]
 		}
 	}
-	return w, nil
+	err = raw.Control(func(fd uintptr) { w.segments = canSegment(fd) })
+	return w, err
 }
 
 func (w *worker) socket() *net.UDPConn { return w.conn }
@@ -120,7 +122,8 @@ func (w *worker) run() error {
 			if n == 0 {
 				return
 			}
-			w.send(fd, w.answer(n))
+			w.answer(n)
+			w.send(fd)
 		}
 	})
 	return nil
@@ -136,7 +139,8 @@ func (w *worker) serve(fd uintptr) (done bool) {
 			w.err = errno
 			return true
 		}
-		w.send(fd, w.answer(n))
+		w.answer(n)
+		w.send(fd)
 		if n < batch && errno != unix.EINTR {
 			return false
 		}
@@ -160,9 +164,10 @@ func (w *worker) receive(fd uintptr) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// answer decides on the first n received datagrams, lays replies out in tx from
-// its start, and returns how many there are.
-func (w *worker) answer(n int) (replies int) {
+// answer decides on the first n received datagrams and lays replies out in tx.
+func (w *worker) answer(n int) {
+	w.laid = 0
+	replies := 0
 	for i := range n {
 		if w.wildcard {
 			w.controls[i].len = int(w.rx[i].Hdr.Controllen)
@@ -179,12 +184,12 @@ func (w *worker) answer(n int) (replies int) {
 			reply, o = appendOverloaded(out, &w.q), ready
 		}
 		if o == ready {
-			w.lay(replies, i, reply)
+			w.lay(i, reply)
 			replies++
 		}
 	}
+	w.seal()
 	w.counters.publish(&w.tally)
-	return replies
 }
 
 // source is where datagram i came from, without the zone of a link-local address.
@@ -207,32 +212,29 @@ func (w *worker) submit(i int, from netip.AddrPort) bool {
 	return w.s.submitDatagram(&w.q, w, from, &w.controls[i], &w.tally)
 }
 
-// lay makes message k of tx the reply to datagram i.
-func (w *worker) lay(k, i int, reply []byte) {
-	w.txIov[k].Base = &reply[0]
-	w.txIov[k].SetLen(len(reply))
-	h := &w.tx[k].Hdr
-	h.Name, h.Namelen = w.rx[i].Hdr.Name, w.rx[i].Hdr.Namelen
-	if w.wildcard {
-		h.Control = w.rx[i].Hdr.Control
-		h.SetControllen(w.controls[i].len)
-	}
-}
-
-// send sends the first n messages of tx. A message that the kernel refuses, as
-// one to an address without a route, is left out.
-func (w *worker) send(fd uintptr, n int) {
-	for done := 0; done < n; {
-		sent, errno := w.sendFrom(fd, done, n)
+// send sends what is laid. A reply that the kernel refuses, as one to an address
+// without a route, is left out.
+func (w *worker) send(fd uintptr) {
+	for done := 0; done < w.laid; {
+		sent, errno := w.sendFrom(fd, done, w.laid)
 		if errno == unix.EAGAIN {
-			sent, errno = w.sendWaiting(done, n)
+			sent, errno = w.sendWaiting(done, w.laid)
 		}
 		switch errno {
 		case 0:
+			for k := done; w.refused > 0 && k < done+sent; k++ {
+				if w.messages[k].replies > 1 {
+					w.refused = 0
+				}
+			}
 			done += sent
 		case unix.EINTR:
 		default:
-			w.counters.unsent.Add(1)
+			if m := &w.messages[done]; m.replies > 1 && refusesToCut(errno) {
+				w.unseal(fd, done)
+			} else {
+				w.counters.unsent.Add(uint64(m.replies))
+			}
 			done++
 		}
 	}
