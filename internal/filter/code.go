@@ -40,14 +40,19 @@ type symbol struct {
 }
 
 // decoded is what the next peekBits bits begin with: up to two octets, and then
-// the end mark or an escape if either fits. A string of bits that is all escape
-// or end mark has no octets.
-type decoded struct {
-	octets [2]uint8
-	count  uint8
-	stop   uint8 // endMark, escape or 0
-	bits   uint8
-}
+// the end mark or an escape if either fits. From the lowest bit: two octets of 8,
+// how many they are in 2, stop in 2, and the bits that all of it takes in 8.
+type decoded uint32
+
+// What stops a run of octets.
+const (
+	stopEnd    = 1
+	stopEscape = 2
+)
+
+func (d decoded) count() int { return int(d >> 16 & 3) }
+func (d decoded) stop() int  { return int(d >> 18 & 3) }
+func (d decoded) bits() uint { return uint(d >> 20) }
 
 // peekBits is how many bits are decoded at a time: two octets of a common kind.
 const peekBits = 12
@@ -69,23 +74,33 @@ func makeCode() (enc [256]symbol, dec [1 << peekBits]decoded) {
 		}
 	}
 	for v := range dec {
-		d := &dec[v]
-		for d.stop == 0 {
-			s := one[v>>d.bits&codeMask]
-			special := s.code == endMark || s.code == escape
-			if d.bits+s.bits > peekBits || !special && d.count == 2 {
-				break
-			}
-			d.bits += s.bits
-			if special {
-				d.stop = uint8(s.code)
-				break
-			}
-			d.octets[d.count] = uint8(s.code)
-			d.count++
-		}
+		dec[v] = decode(&one, v)
 	}
 	return enc, dec
+}
+
+// decode is what v begins with; one says which symbol its next bits are.
+func decode(one *[1 << maxCode]symbol, v int) decoded {
+	var d decoded
+	used := uint(0)
+	for n := 0; ; n++ {
+		s := one[v>>used&codeMask]
+		stop := decoded(0)
+		switch s.code {
+		case endMark:
+			stop = stopEnd
+		case escape:
+			stop = stopEscape
+		}
+		if used+uint(s.bits) > peekBits || stop == 0 && n == 2 {
+			return d | decoded(n)<<16 | decoded(used)<<20
+		}
+		used += uint(s.bits)
+		if stop != 0 {
+			return d | decoded(n)<<16 | stop<<18 | decoded(used)<<20
+		}
+		d |= decoded(s.code) << (8 * n)
+	}
 }
 
 // bitWriter writes numbers of few bits, the lowest bit first.
@@ -164,16 +179,16 @@ func (r *bitReader) key(out *[maxKey]byte, n int) (int, bool) {
 			if n+2 > maxKey {
 				return 0, false
 			}
-			d := &decodeTable[v&(1<<peekBits-1)]
-			out[n], out[n+1] = d.octets[0], d.octets[1]
-			n += int(d.count)
-			v >>= d.bits
-			left -= int(d.bits)
-			r.pos += uint(d.bits)
-			switch d.stop {
-			case endMark:
+			d := decodeTable[v&(1<<peekBits-1)]
+			out[n], out[n+1] = byte(d), byte(d>>8)
+			n += d.count()
+			v >>= d.bits()
+			left -= int(d.bits())
+			r.pos += d.bits()
+			switch d.stop() {
+			case stopEnd:
 				return n, true
-			case escape:
+			case stopEscape:
 				if n == maxKey {
 					return 0, false
 				}
