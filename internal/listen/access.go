@@ -8,7 +8,8 @@ import (
 )
 
 // LocalPrefixes are the source prefixes that are served by default: loopback,
-// private use (RFC 1918, RFC 4193) and link-local (RFC 3927, RFC 4291 §2.5.6).
+// private use (RFC 1918, RFC 4193), shared by one provider's customers (RFC 6598),
+// and link-local (RFC 3927, RFC 4291 §2.5.6).
 func LocalPrefixes() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("127.0.0.0/8"),
@@ -16,6 +17,7 @@ func LocalPrefixes() []netip.Prefix {
 		netip.MustParsePrefix("172.16.0.0/12"),
 		netip.MustParsePrefix("192.168.0.0/16"),
 		netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("100.64.0.0/10"),
 		netip.MustParsePrefix("::1/128"),
 		netip.MustParsePrefix("fc00::/7"),
 		netip.MustParsePrefix("fe80::/10"),

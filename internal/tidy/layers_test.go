@@ -19,7 +19,7 @@ var (
 // foreign names which package may use which module that is not ours. Whoever
 // adds to it adds a dependency of the product: ARCHITECTURE.md says which are welcome.
 var foreign = map[string][]string{
-	"cmd/shoji":         {"github.com/alecthomas/kong", "golang.org/x/term", "golang.org/x/sys"},
+	"cmd/shoji":         {"github.com/alecthomas/kong", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term"},
 	"internal/cache":    {"golang.org/x/sys"},
 	"internal/config":   {"github.com/goccy/go-yaml", "github.com/invopop/jsonschema"},
 	"internal/curate":   {"golang.org/x/mod", "golang.org/x/net"},
