@@ -6,7 +6,7 @@
 //
 // The memory is one anonymous mapping, outside the garbage collector's sight, divided
 // into shards by the question's hash. A shard has an index and an arena. The index is
-// made of buckets of two cache lines: eight slots, then eight memos. A slot is one word
+// made of buckets of two cache lines, each of four slots and their memos. A slot is one word
 // that says where an entry lies, with a tag of the hash; no entry has a pointer, neither
 // to it nor in it. The arena is cut into segments of one size, filled from start to end
 // and emptied as a whole. An entry (entry.go) is a header, a message from the question on,
@@ -121,15 +121,15 @@ func New(cfg Config) (*Cache, error) {
 }
 
 // hash is the keyed hash of a question. Its top bits choose the shard, those below the
-// bucket, and the lowest are the slot's tag.
-func (c *Cache) hash(name []byte, t dns.Type, failure bool) uint64 {
+// bucket, and the lowest are the slot's tag. The very lowest tells a failure from an answer:
+// so both are in one bucket.
+func (c *Cache) hash(name []byte, t dns.Type) uint64 {
 	h := maphash.Bytes(c.seed, name) + uint64(t)*0x9E3779B97F4A7C15 // 2^64 / golden ratio
-	if failure {
-		h = ^h
-	}
-	hi, lo := bits.Mul64(h, 0xD6E8FEB86659FD93) // an odd constant that mixes well
-	return hi ^ lo
+	hi, lo := bits.Mul64(h, 0xD6E8FEB86659FD93)                     // an odd constant that mixes well
+	return (hi ^ lo) &^ failureBit
 }
+
+const failureBit = 1
 
 func (c *Cache) shard(h uint64) *shard { return &c.shards[h>>1>>(63-c.shardBits)] }
 
@@ -137,21 +137,26 @@ func (c *Cache) shard(h uint64) *shard { return &c.shards[h>>1>>(63-c.shardBits)
 // prefers a fresh answer, then a fresh failure, then a stale answer, and reports whether
 // there is any of them. What e holds is good until the next Find. Find does not allocate.
 func (c *Cache) Find(e *Entry, name []byte, t dns.Type, now time.Time) bool {
-	found := c.find(e, name, t, false)
+	h := c.hash(name, t)
+	s := c.shard(h)
+	found := s.find(e, h, name, t)
 	if found && e.Fresh(now) {
 		return true
 	}
-	var failed Entry
-	if c.find(&failed, name, t, true) && (!found || failed.Fresh(now)) {
-		*e = failed
-		return true
-	}
-	return found
+	return s.findFailure(e, found, h, name, t, now) || found
 }
 
-func (c *Cache) find(e *Entry, name []byte, t dns.Type, failure bool) bool {
-	h := c.hash(name, t, failure)
-	return c.shard(h).find(e, h, name, t)
+// findFailure looks for a failure in place of what e has: nothing, or a stale answer that was
+// found.
+//
+//go:noinline
+func (s *shard) findFailure(e *Entry, found bool, h uint64, name []byte, t dns.Type, now time.Time) bool {
+	var failed Entry
+	if !s.find(&failed, h|failureBit, name, t) || found && !failed.Fresh(now) {
+		return false
+	}
+	*e = failed
+	return true
 }
 
 // Get is the remembered answer to a question, nil where there is none. fresh is false for
@@ -186,7 +191,10 @@ func (c *Cache) Put(a *answer.Answer, now time.Time) {
 	if !enc.encode(a) {
 		return
 	}
-	h := c.hash([]byte(a.Name()), a.Type(), enc.header.flags&hasFailure != 0)
+	h := c.hash([]byte(a.Name()), a.Type())
+	if enc.header.flags&hasFailure != 0 {
+		h |= failureBit
+	}
 	enc.header.hash = h
 	c.shard(h).put(h, enc.image(), now)
 	runtime.KeepAlive(c)

@@ -182,7 +182,8 @@ func (s *shard) slotOf(hdr *header, at uint64) (bucket []uint64, i int, ok bool)
 	gen := s.gens[at>>s.segmentShift].Load()
 	place := makeSlot(0, gen, 0, at).place()
 	bucket = s.bucket(hdr.hash)
-	for i := range bucket[:slotsPerBucket] {
+	for k := range slotsPerBucket {
+		i := slotAt(k, hdr.hash)
 		w := slot(atomic.LoadUint64(&bucket[i]))
 		if w != 0 && w.place() == place {
 			return bucket, i, true

@@ -46,13 +46,16 @@ func (c *Cache) NewMark(old Mark) Mark {
 func (c *Cache) forgetMemos() {
 	for i := range c.shards {
 		index := c.shards[i].index
-		for b := 0; b < len(index); b += bucketWords {
-			for k := slotsPerBucket; k < bucketWords; k++ {
-				atomic.StoreUint64(&index[b+k], 0)
+		for i := range index {
+			if isMemo(i) {
+				atomic.StoreUint64(&index[i], 0)
 			}
 		}
 	}
 }
+
+// isMemo tells the memos of an index from its slots.
+func isMemo(i int) bool { return i%(2*slotsPerLine) >= slotsPerLine }
 
 // Passed reports whether Pass was called for this entry with the same mark. The memo names
 // the place of the entry, so one of another entry in the same slot says nothing.

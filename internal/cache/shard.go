@@ -12,8 +12,11 @@ import (
 )
 
 const (
+	// A bucket is two cache lines. A line is four slots, then their memos; so what a hit
+	// reads of the index is mostly one line.
+	slotsPerLine   = 4
 	slotsPerBucket = 8
-	bucketWords    = 2 * slotsPerBucket // the slots, then their memos
+	bucketWords    = 2 * slotsPerBucket
 
 	// bytesPerSlot is how much arena there is for one slot of the index. The shortest
 	// real answers take about as much; so the arena fills before the index does.
@@ -117,18 +120,26 @@ func (s *shard) bucket(h uint64) []uint64 {
 	return s.index[hi*bucketWords:][:bucketWords:bucketWords]
 }
 
+// slotAt is where the k-th slot to look at, for a hash, is in its bucket. Which of the lines
+// comes first is the hash's choice. The slot's memo is slotsPerLine words further on.
+func slotAt(k int, h uint64) int {
+	line := k/slotsPerLine ^ int(h>>20&1)
+	return line*2*slotsPerLine + k%slotsPerLine
+}
+
 // maxShardBits is how many bits of the hash may choose the shard.
 const maxShardBits = 6
 
 // find looks for the entry of a question.
 func (s *shard) find(e *Entry, h uint64, name []byte, t dns.Type) bool {
 	b := s.bucket(h)
-	for i := range b[:slotsPerBucket] {
+	for k := range slotsPerBucket {
+		i := slotAt(k, h)
 		w := slot(atomic.LoadUint64(&b[i]))
 		if w == 0 || w.tag() != h&(1<<16-1) || !s.read(e, w, h, name, t) {
 			continue
 		}
-		e.slot, e.memo = &b[i], &b[slotsPerBucket+i]
+		e.slot, e.memo = &b[i], &b[i+slotsPerLine]
 		e.touch(w)
 		return true
 	}
@@ -196,7 +207,8 @@ func (s *shard) locate(h uint64, image []uint64) (int, bool) {
 	name := unsafe.Slice((*byte)(unsafe.Pointer(&image[at])), hdr.name)
 	b := s.bucket(h)
 	var e Entry
-	for i := range b[:slotsPerBucket] {
+	for k := range slotsPerBucket {
+		i := slotAt(k, h)
 		w := slot(atomic.LoadUint64(&b[i]))
 		if w != 0 && w.tag() == h&(1<<16-1) && s.read(&e, w, h, name, hdr.qtype) {
 			return i, true
@@ -222,19 +234,22 @@ func (s *shard) publish(h uint64, image []uint64, w slot) {
 	// A reader that still holds the slot's old word may write the memo late; the memo
 	// names the place that it is about, so it says nothing of this entry.
 	atomic.StoreUint64(&b[i], uint64(w))
-	atomic.StoreUint64(&b[slotsPerBucket+i], 0)
+	atomic.StoreUint64(&b[i+slotsPerLine], 0)
 }
 
-// emptiest chooses the slot to use for a new entry: an empty one, else the least popular,
-// one in the small queue before one in the main queue.
+// emptiest chooses the slot to use for a new entry: the first empty one, else the least
+// popular, one in the small queue before one in the main queue.
 func (s *shard) emptiest(b []uint64, h uint64) int {
 	best, rank := 0, 1<<30
+	turn := int(s.puts) // so that no position is always the first to go
 	for k := range slotsPerBucket {
-		i := (k + int(h>>16)) % slotsPerBucket // no position is always the first to go
-		w := slot(atomic.LoadUint64(&b[i]))
-		if w == 0 {
+		if i := slotAt(k, h); atomic.LoadUint64(&b[i]) == 0 {
 			return i
 		}
+	}
+	for k := range slotsPerBucket {
+		i := slotAt((k+turn)%slotsPerBucket, h)
+		w := slot(atomic.LoadUint64(&b[i]))
 		r := 2*w.popularity() + int(s.segments.queue[w.word()>>s.segmentShift])
 		if r < rank {
 			best, rank = i, r
