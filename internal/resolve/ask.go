@@ -11,13 +11,15 @@ import (
 // ask puts a question to the servers of a zone. Addresses that are known come
 // first; where they bring nothing, the addresses of further name servers are looked
 // up, under the same budget.
-func (r *Resolver) ask(ctx context.Context, w *work, c *cut, q question) (finding, error) {
+//
+// avoid names servers whose reply to the question was of no use.
+func (r *Resolver) ask(ctx context.Context, w *work, c *cut, q question, avoid []*server) (finding, error) {
 	if !c.enter() {
 		return finding{}, errBusy
 	}
 	defer c.leave()
 	var tried [maxTargets]*server
-	failed := tried[:0]
+	failed := append(tried[:0], avoid...)
 	var last error = errNoAddress
 	misses := 0
 	for {

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/answer"
@@ -23,16 +24,11 @@ func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Ans
 	for cur := q; ; {
 		now := r.now()
 		if a, ok := r.recall(cur, now); !ok {
-			links, err := r.iterate(ctx, w, cur)
+			links, err := r.learnLinks(ctx, w, cur)
 			if err != nil {
 				return nil, err
 			}
-			// A copy: others who asked the same share the links.
-			own := len(p.links)
 			p.links = append(p.links, links...)
-			if err := r.validate(ctx, w, cur, p.links[own:]); err != nil {
-				return nil, err
-			}
 			cur.name = links[len(links)-1].target
 		} else if cur == q && a.Type() == q.typ {
 			return a, nil
@@ -47,6 +43,35 @@ func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Ans
 		if cur.name == "" {
 			return r.rememberPath(q, &p, r.now()), nil
 		}
+	}
+}
+
+// learnLinks asks for a question's links and validates them. Where they are bogus,
+// other servers of the zone are asked: one of them may have been forged, or be
+// behind with its signatures.
+func (r *Resolver) learnLinks(ctx context.Context, w *work, q question) ([]link, error) {
+	var avoid []*server
+	var bogus []link
+	for {
+		links, err := r.iterate(ctx, w, q, avoid)
+		if err != nil && bogus != nil && ctx.Err() == nil {
+			return bogus, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		links = slices.Clone(links) // others who asked the same share them
+		if err := r.validate(ctx, w, q, links); err != nil {
+			return nil, err
+		}
+		if !links[0].status.IsBogus() {
+			return links, nil
+		}
+		bogus = links
+		if len(avoid) == maxBogusRetries || slices.Contains(avoid, links[0].from) {
+			return bogus, nil
+		}
+		avoid = append(avoid, links[0].from)
 	}
 }
 

@@ -34,7 +34,6 @@ type cut struct {
 	mu      sync.Mutex
 	names   []nameServer
 	targets []target
-	failed  int // name servers without address since the delegation was learned
 }
 
 // nameServer is one NS record of a delegation.

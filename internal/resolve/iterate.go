@@ -18,12 +18,15 @@ type walk struct {
 	// retried is the zone above which the walk has begun anew, because its
 	// remembered delegation turned out useless: once in a walk.
 	retried bool
+	// avoid names servers that are not to be asked the whole question.
+	avoid []*server
 }
 
 // iterate asks down the tree until the question is answered: with the links that
-// the last reply held. The last of them may lead on.
-func (r *Resolver) iterate(ctx context.Context, w *work, q question) ([]link, error) {
-	wk := &walk{r: r, w: w, q: q}
+// the last reply held. The last of them may lead on. avoid names servers whose
+// reply to the question was bogus.
+func (r *Resolver) iterate(ctx context.Context, w *work, q question, avoid []*server) ([]link, error) {
+	wk := &walk{r: r, w: w, q: q, avoid: avoid}
 	from := q.name
 	if q.typ == dns.TypeDS && from != dns.Root {
 		from = from.Parent() // the parent's servers have it (RFC 4035 §3.1.4.1)
@@ -73,7 +76,11 @@ func (wk *walk) hop(ctx context.Context) ([]link, error) {
 	if !whole && wk.known(ask) {
 		return nil, nil
 	}
-	f, err := wk.r.ask(ctx, wk.w, wk.cut, ask)
+	var avoid []*server
+	if whole {
+		avoid = wk.avoid
+	}
+	f, err := wk.r.ask(ctx, wk.w, wk.cut, ask, avoid)
 	switch {
 	case err != nil && wk.w.over(ctx, wk.r.now()) != nil:
 		return nil, err

@@ -32,7 +32,7 @@ func (r *Resolver) Prime(ctx context.Context) error {
 // prime replaces the hints by what a root server says. Where root servers answer,
 // but not that question, the hints serve as they are for a while.
 func (r *Resolver) prime(ctx context.Context, w *work, hints *cut) (*cut, error) {
-	f, err := r.ask(ctx, w, hints, question{dns.Root, dns.TypeNS})
+	f, err := r.ask(ctx, w, hints, question{dns.Root, dns.TypeNS}, nil)
 	switch {
 	case err == errRefused || err == nil && !f.primes():
 		return r.unprimed(hints), nil

@@ -137,6 +137,9 @@ func (x *race) settle(slot, i int, msg *dns.Message, err error) bool {
 		f = x.r.scrub(x.cut, x.q, msg)
 	}
 	s := x.list.servers[i]
+	for i := range f.links {
+		f.links[i].from = s
+	}
 	if f.lame && !x.cut.forward {
 		x.cut.markLame(s, x.r.now())
 	}

@@ -33,9 +33,8 @@
 // # Limits
 //
 // Class IN only. No EDNS Client Subnet, no cookies, no aggressive use of denials.
-// A bogus reply is not asked for again at another server of the zone. The priming
-// reply is not validated. A Memory belongs to one Resolver: answers had by
-// forwarding and by iterating are never mixed.
+// The priming reply is not validated. A Memory belongs to one Resolver: answers had
+// by forwarding and by iterating are never mixed.
 package resolve
 
 import (

@@ -20,6 +20,7 @@ type link struct {
 	status  dnssec.Status
 	// recalled marks a link that memory had: it is not put there again.
 	recalled bool
+	from     *server // whose reply it was; nil where it is recalled
 }
 
 // kind is what a reply amounts to.

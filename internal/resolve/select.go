@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -64,53 +65,61 @@ func (ch *choice) insert(s *server, cost time.Duration) {
 }
 
 // choose orders the servers of a cut for one question. Fast ones come first, with
-// enough chance in it that equally fast ones share the load; those that are lame
-// for the zone or put aside are left out. One that was put aside long enough is
-// probed by one question at a time. skip names servers that have failed already.
-func (r *Resolver) choose(c *cut, skip []*server, now time.Time) (ch choice) {
+// enough chance in it that equally fast ones share the load. One that was put aside
+// is probed by one question at a time when its time has come. Those that are lame
+// for the zone are used where there is no other: what makes a server refuse may
+// be the question. skip names servers that have failed already.
+func (r *Resolver) choose(c *cut, skip []*server, now time.Time) choice {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expire(now)
-	var explore *server
-	seen := 0
-	var rest *server // one that may be probed
-targets:
-	for i := range c.targets {
-		t := &c.targets[i]
-		if now.Before(t.lame) || !r.family(t.server.addr) {
-			continue
-		}
-		for _, s := range skip {
-			if s == t.server {
-				continue targets
+	var s selection
+	for lame := range 2 {
+		for i := range c.targets {
+			t := &c.targets[i]
+			if now.Before(t.lame) == (lame == 1) && r.family(t.server.addr) && !slices.Contains(skip, t.server) {
+				s.consider(r, t.server, now)
 			}
 		}
-		st := t.server.standing(now)
-		if st.aside {
-			continue
-		}
-		if st.probe {
-			if rest == nil || rand.IntN(2) == 0 {
-				rest = t.server
-			}
-			continue
-		}
-		ch.insert(t.server, r.cost(t.server, st))
-		if seen++; rand.IntN(seen) == 0 {
-			explore = t.server
+		if s.n > 0 || s.rest != nil {
+			break
 		}
 	}
-	if rest != nil && (ch.n == 0 || rand.IntN(exploreOneIn) == 0) && rest.probe() {
-		ch.insert(rest, 0)
-		ch.probe, ch.explore = rest, true
-		return ch
+	if s.rest != nil && (s.n == 0 || rand.IntN(exploreOneIn) == 0) && s.rest.probe() {
+		s.insert(s.rest, 0)
+		s.choice.probe, s.choice.explore = s.rest, true
+		return s.choice
 	}
-	if ch.n > 1 && rand.IntN(exploreOneIn) == 0 {
-		ch.first(explore)
-		ch.explore = true
+	if s.n > 1 && rand.IntN(exploreOneIn) == 0 {
+		s.first(s.any)
+		s.choice.explore = true
 	}
-	ch.mixFamilies()
-	return ch
+	s.mixFamilies()
+	return s.choice
+}
+
+// selection is a choice in the making.
+type selection struct {
+	choice
+	seen int
+	any  *server // one of those seen, each as likely
+	rest *server // one that may be probed
+}
+
+func (s *selection) consider(r *Resolver, srv *server, now time.Time) {
+	st := srv.standing(now)
+	switch {
+	case st.aside:
+	case st.probe:
+		if s.rest == nil || rand.IntN(2) == 0 {
+			s.rest = srv
+		}
+	default:
+		s.insert(srv, r.cost(srv, st))
+		if s.seen++; rand.IntN(s.seen) == 0 {
+			s.any = srv
+		}
+	}
 }
 
 // cost is a server's place in the order: its smoothed round-trip time, blurred by

@@ -115,15 +115,3 @@ func (m *boundedMap[K, V]) remove(k K, same func(V) bool) {
 		s.slots[i] = slot[K, V]{}
 	}
 }
-
-// len counts the entries.
-func (m *boundedMap[K, V]) len() int {
-	n := 0
-	for i := range m.shards {
-		s := &m.shards[i]
-		s.mu.Lock()
-		n += len(s.index)
-		s.mu.Unlock()
-	}
-	return n
-}

@@ -16,6 +16,9 @@ const (
 	// (RFC 4035 §4.7 asks for a small TTL).
 	maxBogusTTL = 30 * time.Second
 
+	// maxBogusRetries is how many other servers are asked after a bogus reply.
+	maxBogusRetries = 2
+
 	// maxDescents bounds the zones below the one asked that one reply may lead through.
 	maxDescents = 16
 )
@@ -69,7 +72,7 @@ func (r *Resolver) fetch(ctx context.Context, w *work, q question) (zone dns.Nam
 		return "", nil, errDepth
 	}
 	defer w.pop()
-	links, err := r.iterate(ctx, w, q)
+	links, err := r.iterate(ctx, w, q, nil)
 	if err != nil {
 		return "", nil, err
 	}
