@@ -85,7 +85,6 @@ type shard struct {
 	gens         []atomic.Uint64 // generation of each segment; never 0 in its low bits
 	buckets      uint64
 	segmentShift uint
-	shardShift   uint
 
 	_ [cacheLine]byte // what writers change stands on lines of its own
 

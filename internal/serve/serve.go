@@ -35,7 +35,7 @@
 //
 // # Limits and known faults
 //
-// Serving stale data, DNS cookies and NSID are not done here yet; the options are ignored.
+// Stale data is not served, and the options for cookies and NSID are ignored.
 package serve
 
 import (
@@ -93,6 +93,7 @@ type Server struct {
 	cfg      Config
 	blockTTL uint32 // seconds
 	special  map[string]special
+	lengths  [dns.MaxName + 1]bool // of the names in special
 
 	current  atomic.Pointer[snapshot]
 	marking  sync.Mutex
@@ -116,6 +117,9 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{cfg: cfg, blockTTL: uint32(cfg.BlockTTL / time.Second)}
 	s.special = specialNames(cfg)
+	for name := range s.special {
+		s.lengths[len(name)] = true
+	}
 	s.encoders.New = func() any { return new(cache.Encoded) }
 	s.current.Store(new(snapshot))
 	return s

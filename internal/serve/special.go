@@ -105,13 +105,16 @@ func (s *Server) isSpecial(name []byte) (at int, kind special) {
 	return 0, ordinary
 }
 
-// findSpecial looks every name above up, name itself first.
+// findSpecial looks name and every name above it up, name itself first: those at least that
+// are as long as a special-use name, which spares reverse names of IPv6 most of their labels.
 //
 //go:noinline
 func (s *Server) findSpecial(name []byte) (at int, kind special) {
 	for at < len(name) && name[at] != 0 {
-		if kind = s.special[string(name[at:])]; kind != ordinary {
-			return at, kind
+		if s.lengths[len(name)-at] {
+			if kind = s.special[string(name[at:])]; kind != ordinary {
+				return at, kind
+			}
 		}
 		at += int(name[at]) + 1
 	}
