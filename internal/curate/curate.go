@@ -144,8 +144,8 @@ func ParseSubject(s string) (Subject, error) {
 	}
 	text, subtree := strings.CutPrefix(s, "*.")
 	name, err := dns.ParseName(text)
-	if err != nil {
-		return Subject{}, fmt.Errorf("%q is neither a domain name nor an address: %w", s, err)
+	if err != nil || text == "*" {
+		return Subject{}, fmt.Errorf("%q is neither a domain name, *.NAME, an address nor a prefix", s)
 	}
 	if subtree {
 		return Subject{Name: name.Canonical(), Scope: feed.Subtree}, nil

@@ -432,3 +432,23 @@ func TestParseSubject(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseSubject(f *testing.F) {
+	for _, s := range []string{"evil.example", "*.evil.example", "192.0.2.1", "2001:db8::/32", "\\000.example", "*.", "."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		subject, err := ParseSubject(s)
+		if err != nil {
+			return
+		}
+		text := prefixText(subject.Prefix)
+		if subject.Name != "" { // with the dot at its end, for a name may look like an address
+			text = map[bool]string{true: "*."}[subject.Scope == feed.Subtree] + subject.Name.String()
+		}
+		again, err := ParseSubject(text)
+		if subject.Name != dns.Root && (err != nil || again != subject) {
+			t.Errorf("%q: %+v reads back as %+v, %v", s, subject, again, err)
+		}
+	})
+}
