@@ -61,7 +61,7 @@ func prefix(p string, entry uint64) ledger.Listing {
 func TestMatchNamesMostSpecificListing(t *testing.T) {
 	l, _ := build(t,
 		exact("evil.example", 1), subtree("c2.evil.example", 2), exact("c2.evil.example", 3),
-		subtree("deep.c2.evil.example", 4), subtree("x.test", 5), exact("only.test", 6), exact(`od\.d.test`, 7), subtree(`\000\001.test`, 8))
+		subtree("deep.c2.evil.example", 4), subtree("x.test", 5), exact("only.test", 6), exact(`od\.d.test`, 7), subtree(`\000\001.test`, 8), exact(`\255\254\253.test`, 9))
 	none := Verdict{}
 	for _, c := range []struct {
 		name string
@@ -82,6 +82,8 @@ func TestMatchNamesMostSpecificListing(t *testing.T) {
 		{`\000\001.test`, Verdict{8, Subtree, 2}},
 		{`a.\000\001.test`, Verdict{8, Subtree, 2}},
 		{`\000\002.test`, none},
+		{`\255\254\253.test`, Verdict{9, Exact, 2}},
+		{`\255\254\252.test`, none},
 		{"test", none},
 		{"example", none},
 		{".", none},
@@ -95,7 +97,7 @@ func TestMatchNamesMostSpecificListing(t *testing.T) {
 			t.Errorf("Match(%s) lists %v", c.name, got.Listed(n))
 		}
 	}
-	if l.Count() != 8 || l.Epoch() != 77 || l.RootHash() != [32]byte{1, 2, 3} {
+	if l.Count() != 9 || l.Epoch() != 77 || l.RootHash() != [32]byte{1, 2, 3} {
 		t.Errorf("count %d, epoch %d, root %x", l.Count(), l.Epoch(), l.RootHash())
 	}
 }
