@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/dnssec"
 	"github.com/shoji-dns/shoji/internal/feed"
 	"github.com/shoji-dns/shoji/internal/resolve"
 	"github.com/shoji-dns/shoji/internal/simnet"
@@ -47,6 +49,17 @@ func (f labFlags) open(conf *config.Config, named bool) (*surroundings, error) {
 	s.network = in
 	for _, h := range simnet.LabHints() {
 		s.hints = append(s.hints, resolve.Hint{Name: dns.MustName(h.Name), Addrs: h.Addrs})
+	}
+	root, err := simnet.LabAnchor(f.Seed)
+	if err != nil {
+		return nil, err
+	}
+	var anchor strings.Builder
+	for _, ds := range root.DS {
+		fmt.Fprintln(&anchor, ds)
+	}
+	if s.anchors, err = dnssec.ParseAnchors(anchor.String()); err != nil {
+		return nil, err
 	}
 	s.seed = starterList()
 	for _, l := range simnet.LabList() {

@@ -75,7 +75,7 @@ func (c *queryCmd) ask(ctx context.Context, server netip.AddrPort, name dns.Name
 	rand.Read(id[:])
 	q := &dns.Message{
 		ID:       binary.BigEndian.Uint16(id[:]),
-		Flags:    dns.FlagRD,
+		Flags:    dns.FlagRD | dns.FlagAD, // AD: say whether it was validated (RFC 6840 §5.7)
 		Question: []dns.Question{{Name: name, Type: typ, Class: dns.ClassIN}},
 		EDNS:     &dns.EDNS{UDPSize: 1232, DO: c.DNSSEC},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/dnssec"
 	"github.com/shoji-dns/shoji/internal/exchange"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/listen"
@@ -44,7 +45,13 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level(conf.Reporting.Level)}))
-	around := &surroundings{network: exchange.New(), hints: hints(conf), seed: starterList()}
+	around := &surroundings{network: exchange.New(), seed: starterList()}
+	if around.hints, err = hints(conf); err != nil {
+		return err
+	}
+	if around.anchors, err = anchors(conf); err != nil {
+		return err
+	}
 	if c.Lab {
 		if around, err = c.labFlags.open(&conf, c.State != ""); err != nil {
 			return err
@@ -63,6 +70,7 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 type surroundings struct {
 	network resolve.Network
 	hints   []resolve.Hint
+	anchors []dnssec.Anchor
 	seed    []curate.Subject // what the first list has
 	lab     bool
 	tries   []string // commands to show
@@ -100,8 +108,12 @@ func (n *node) open(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
+	exempt, err := names("resolve.negative_trust_anchors", n.conf.Resolve.Insecure)
+	if err != nil {
+		return err
+	}
 	n.resolver = resolve.New(resolve.Config{
-		Network: n.around.network, Memory: memory, Hints: n.around.hints, Forward: upstreams(n.conf),
+		Network: n.around.network, Memory: memory, Hints: n.around.hints, Anchors: n.around.anchors, Exempt: exempt, Forward: upstreams(n.conf),
 		Minimise: minimise(n.conf.Resolve.Minimisation), NoIPv4: !*n.conf.Resolve.IPv4, NoIPv6: !*n.conf.Resolve.IPv6,
 	})
 	base := serve.Config{Cache: memory, Resolver: n.resolver, Lab: n.around.lab, Version: "shoji"}
@@ -284,16 +296,43 @@ func level(name string) slog.Level {
 	return l
 }
 
-func hints(conf config.Config) []resolve.Hint {
+// hints are the configured root servers; nil means the built-in ones.
+func hints(conf config.Config) ([]resolve.Hint, error) {
 	var out []resolve.Hint
 	for _, h := range conf.Resolve.RootHints {
 		name, err := dns.ParseName(h.Name)
 		if err != nil {
-			continue // config has checked it
+			return nil, fmt.Errorf("configuration: resolve.root_hints: %q: %w", h.Name, err)
 		}
 		out = append(out, resolve.Hint{Name: name, Addrs: []netip.Addr{h.Addr}})
 	}
-	return out
+	return out, nil
+}
+
+// anchors are the configured trust anchors, by default those of the root.
+func anchors(conf config.Config) ([]dnssec.Anchor, error) {
+	text := dnssec.RootAnchors
+	if conf.Resolve.TrustAnchors != nil {
+		text = strings.Join(*conf.Resolve.TrustAnchors, "\n")
+	}
+	out, err := dnssec.ParseAnchors(text)
+	if err != nil && strings.TrimSpace(text) != "" {
+		return nil, fmt.Errorf("configuration: resolve.trust_anchors: %w", err)
+	}
+	return out, nil
+}
+
+// names reads the domain names of a configuration key.
+func names(key string, texts []string) ([]dns.Name, error) {
+	var out []dns.Name
+	for _, text := range texts {
+		name, err := dns.ParseName(text)
+		if err != nil {
+			return nil, fmt.Errorf("configuration: %s: %q: %w", key, text, err)
+		}
+		out = append(out, name)
+	}
+	return out, nil
 }
 
 func upstreams(conf config.Config) []resolve.Upstream {

@@ -38,19 +38,21 @@ type Config struct {
 
 // Listen says where queries are taken, and from whom.
 type Listen struct {
-	Filtered   []Socket      `yaml:"filtered" json:"filtered,omitempty" jsonschema:"description=Addresses of the filtered view (UDP and TCP)\\, ADDRESS:PORT. Default: 127.0.0.1:5300 and [::1]:5300."`
-	Unfiltered []Socket      `yaml:"unfiltered" json:"unfiltered,omitempty" jsonschema:"description=Addresses of the unfiltered twin. Default: 127.0.0.1:5301 and [::1]:5301."`
+	Filtered   []Socket       `yaml:"filtered" json:"filtered,omitempty" jsonschema:"description=Addresses of the filtered view (UDP and TCP)\\, ADDRESS:PORT. Default: 127.0.0.1:5300 and [::1]:5300."`
+	Unfiltered []Socket       `yaml:"unfiltered" json:"unfiltered,omitempty" jsonschema:"description=Addresses of the unfiltered twin. Default: 127.0.0.1:5301 and [::1]:5301."`
 	Allow      []netip.Prefix `yaml:"allow" json:"allow,omitempty" jsonschema:"description=Prefixes that may ask. Others get REFUSED. Default: loopback\\, private and link-local ranges."`
 	Workers    int            `yaml:"workers" json:"workers,omitempty" jsonschema:"description=UDP sockets read in parallel for each address. Default: one a processor.,minimum=0,maximum=1024"`
 }
 
 // Resolve says how questions are answered when memory does not.
 type Resolve struct {
-	RootHints    []Hint   `yaml:"root_hints" json:"root_hints,omitempty" jsonschema:"description=Root servers to prime from. Default: the built-in ones."`
-	Minimisation string   `yaml:"qname_minimisation" json:"qname_minimisation,omitempty" jsonschema:"enum=relaxed,enum=strict,enum=off,description=RFC 9156. relaxed (default) falls back to the full name where a server is broken; strict does not; off sends full names."`
-	IPv4         *bool    `yaml:"ipv4" json:"ipv4,omitempty" jsonschema:"description=Ask servers over IPv4. Default: true."`
-	IPv6         *bool    `yaml:"ipv6" json:"ipv6,omitempty" jsonschema:"description=Ask servers over IPv6. Default: true."`
-	Timeout      Duration `yaml:"timeout" json:"timeout,omitempty" jsonschema:"description=Longest time for one question\\, such as 8s."`
+	RootHints    []Hint    `yaml:"root_hints" json:"root_hints,omitempty" jsonschema:"description=Root servers to prime from. Default: the built-in ones."`
+	TrustAnchors *[]string `yaml:"trust_anchors" json:"trust_anchors,omitempty" jsonschema:"description=DS or DNSKEY records as in a zone file\\, of any zone. Default: the root's built-in ones. An empty list turns validation off."`
+	Insecure     []string  `yaml:"negative_trust_anchors" json:"negative_trust_anchors,omitempty" jsonschema:"description=Zones taken for unsigned\\, names below them included (RFC 7646)."`
+	Minimisation string    `yaml:"qname_minimisation" json:"qname_minimisation,omitempty" jsonschema:"enum=relaxed,enum=strict,enum=off,description=RFC 9156. relaxed (default) falls back to the full name where a server is broken; strict does not; off sends full names."`
+	IPv4         *bool     `yaml:"ipv4" json:"ipv4,omitempty" jsonschema:"description=Ask servers over IPv4. Default: true."`
+	IPv6         *bool     `yaml:"ipv6" json:"ipv6,omitempty" jsonschema:"description=Ask servers over IPv6. Default: true."`
+	Timeout      Duration  `yaml:"timeout" json:"timeout,omitempty" jsonschema:"description=Longest time for one question\\, such as 8s."`
 }
 
 // Hint is one root server.

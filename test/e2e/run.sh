@@ -98,7 +98,7 @@ note "the list, then shoji"
 cat > "$W/shoji.yaml" <<CONF
 state: $W/state
 listen: {filtered: ["127.0.0.1:5300", "[::1]:5300"], unfiltered: ["127.0.0.1:5301", "[::1]:5301"]}
-resolve: {root_hints: [{name: ns.root-e2e., addr: 198.18.0.11}]}
+resolve: {root_hints: [{name: ns.root-e2e., addr: 198.18.0.11}], trust_anchors: []}
 sinkhole: {ipv4: 192.0.2.53, ipv6: "2001:db8::53"}
 CONF
 printf 'c2.z1.aa\n*.botnet.z2.bb\n203.0.113.0/24\n' > "$W/threats.txt"
