@@ -62,6 +62,11 @@ type ImportReport struct {
 // Files that are refused as a whole are left out and reported; if all are, or
 // one cannot be read, nothing is done. With dry nothing is written.
 func (w *Writer) Import(ctx context.Context, files []File, claim Claim, dry bool) (*ImportReport, error) {
+	for what, token := range map[string]string{"source": claim.Source, "kind": claim.Kind} {
+		if err := ledger.CheckToken(token); err != nil {
+			return nil, fmt.Errorf("import: the %s: %w", what, err)
+		}
+	}
 	sp, err := newSpool(w.cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("import: %w", err)
