@@ -155,7 +155,12 @@ func (n *node) openView(name string, s *serve.Server, at []config.Socket) error 
 func (n *node) openList(ctx context.Context, p *progress) error {
 	f, err := curate.Follow(n.conf.State)
 	if errors.Is(err, curate.ErrNoList) {
-		if err := n.firstList(ctx, p); err != nil {
+		err := n.firstList(ctx, p)
+		if errors.Is(err, errors.ErrUnsupported) {
+			n.log.Warn("nothing is filtered: there is no list, and none can be made here", "cause", err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		f, err = curate.Follow(n.conf.State)
@@ -209,6 +214,9 @@ func (n *node) run(ctx context.Context, t terminal) error {
 		g.Go(func() error { return v.listen.Serve(ctx) })
 	}
 	g.Go(func() error {
+		if n.follower == nil {
+			return nil
+		}
 		n.follower.Run(ctx, listPoll, func(list *filter.List, epoch *ledger.Entry) {
 			n.live.Swap(list)
 			n.log.Info("list in force", "entry", n.follower.Entry(), "listings", list.Count(), "digest", epoch.Digest)
@@ -250,8 +258,12 @@ func (n *node) announce(t terminal) error {
 		}
 		b.WriteString("  (UDP and TCP)\n")
 	}
-	fmt.Fprintf(&b, "  list        epoch %d of %s: %d listings, in force by log entry %d\n",
-		n.epoch.Size, n.epoch.Time.Format("2006-01-02 15:04 MST"), n.epoch.Count, n.follower.Entry())
+	if n.epoch == nil {
+		b.WriteString("  list        none\n")
+	} else {
+		fmt.Fprintf(&b, "  list        epoch %d of %s: %d listings, in force by log entry %d\n",
+			n.epoch.Size, n.epoch.Time.Format("2006-01-02 15:04 MST"), n.epoch.Count, n.follower.Entry())
+	}
 	fmt.Fprintf(&b, "  state       %s\n", n.conf.State)
 	switch {
 	case n.around.lab:
