@@ -101,7 +101,7 @@
 // # Limits and known faults
 //
 // 2³² octets of keys (about 200 million names), 2²⁶ blocks, entry numbers below 2⁵³.
-// Compile holds about 70 octets a name in memory. Commitments in the state (names
+// Compile holds 60 to 90 octets a name in memory. Commitments in the state (names
 // that are not told) are not compiled: there is nothing to look up.
 package filter
 
