@@ -95,7 +95,6 @@ type importer struct {
 	spool *spool
 	claim Claim
 	now   time.Time
-	key   []byte
 }
 
 func (in *importer) file(ctx context.Context, f File) (*FileReport, error) {
