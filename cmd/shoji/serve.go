@@ -155,7 +155,7 @@ func (n *node) openView(name string, s *serve.Server, at []config.Socket) error 
 func (n *node) openList(ctx context.Context, p *progress) error {
 	f, err := curate.Follow(n.conf.State)
 	if errors.Is(err, curate.ErrNoList) {
-		err := n.firstList(ctx, p)
+		err = n.firstList(ctx, p)
 		if errors.Is(err, errors.ErrUnsupported) {
 			n.log.Warn("nothing is filtered: there is no list, and none can be made here", "cause", err)
 			return nil
