@@ -75,35 +75,51 @@ func AnchorsOf(zone dns.Name, anchors []Anchor) []DS {
 }
 
 // splitRecords splits a zone file text into the fields of its records. Parentheses
-// join lines, and a semicolon begins a comment.
+// join lines, a semicolon begins a comment, and a backslash takes the meaning of what follows.
 func splitRecords(text string) (records [][]string, err error) {
 	var fields []string
-	depth := 0
+	open := false
 	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, ";")
-		line = strings.NewReplacer("(", " ( ", ")", " ) ").Replace(line)
-		for _, f := range strings.Fields(line) {
-			switch f {
-			case "(":
-				depth++
-			case ")":
-				depth--
-			default:
-				fields = append(fields, f)
+		for field := ""; ; {
+			if field, line = nextField(line); field == "" {
+				break
 			}
-			if depth < 0 || depth > 1 {
+			if field != "(" && field != ")" {
+				fields = append(fields, field)
+			} else if open == (field == "(") {
 				return nil, fmt.Errorf("dnssec: trust anchors: parentheses do not match")
+			} else {
+				open = !open
 			}
 		}
-		if depth == 0 && len(fields) > 0 {
+		if !open && len(fields) > 0 {
 			records = append(records, fields)
 			fields = nil
 		}
 	}
-	if depth != 0 {
+	if open {
 		return nil, fmt.Errorf("dnssec: trust anchors: parentheses do not match")
 	}
 	return records, nil
+}
+
+// nextField returns the first field of a line and what follows it; "" at the line's end.
+func nextField(line string) (field, rest string) {
+	line = strings.TrimLeft(line, " \t\r\n")
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case ';', ' ', '\t', '\r', '\n':
+			if line[i] == ';' {
+				return line[:i], ""
+			}
+			return line[:i], line[i:]
+		case '(', ')':
+			return line[:max(i, 1)], line[max(i, 1):]
+		}
+	}
+	return line, ""
 }
 
 // parseAnchor reads the fields of one record.

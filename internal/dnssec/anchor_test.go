@@ -50,6 +50,27 @@ func wrapped(s string) string {
 	return strings.Join(append(lines, s), "\n")
 }
 
+// A name may hold what has a meaning of its own in a zone file, if it is escaped.
+func TestParseAnchorsEscapes(t *testing.T) {
+	for _, name := range []string{`\(a.`, `\).`, `a\;b.`, `a\032b.`, `\\.`, `a\.b.c.`} {
+		text := name + " IN DS 1 13 2 (" + strings.Repeat("ab", 32) + ");x"
+		anchors, err := ParseAnchors(text)
+		if err != nil || len(anchors) != 1 || anchors[0].Zone != dns.MustName(name) {
+			t.Errorf("%s: %v, %v", name, anchors, err)
+			continue
+		}
+		if again, err := ParseAnchors(anchors[0].String()); err != nil || !slices.Equal(again, anchors) {
+			t.Errorf("%s reads back as %v, %v", name, again, err)
+		}
+		var r, back Rollover
+		r = NewRollover(anchors[0].Zone, anchors)
+		state, _ := r.MarshalText()
+		if err := back.UnmarshalText(state); err != nil || back.Zone != r.Zone || len(back.Anchors) != 1 {
+			t.Errorf("%s: the roll-over reads back as %v, %v", name, back, err)
+		}
+	}
+}
+
 func TestParseAnchorsRefuses(t *testing.T) {
 	digest := strings.Repeat("ab", 32)
 	for what, text := range map[string]string{

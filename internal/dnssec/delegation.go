@@ -99,7 +99,8 @@ func (p *proof) delegation(child dns.Name) (s Status, cut bool) {
 		return Status{outcome: secure}, false
 	}
 	if !p.hashable() {
-		return p.unhashed(), true
+		s := p.unhashed()
+		return s, s.IsInsecure()
 	}
 	if c := p.matching(child); c != nil {
 		return p.unsigned(c, child)

@@ -53,8 +53,10 @@ func (r *Rollover) UnmarshalText(text []byte) error {
 	number := 0
 	for line := range strings.Lines(string(text)) {
 		number++
-		line, _, _ = strings.Cut(line, ";")
-		fields := strings.Fields(line)
+		var fields []string
+		for f, rest := nextField(line); f != ""; f, rest = nextField(rest) {
+			fields = append(fields, f)
+		}
 		if len(fields) == 0 {
 			continue
 		}
@@ -70,11 +72,11 @@ func (r *Rollover) UnmarshalText(text []byte) error {
 }
 
 // read takes in the fields of one line.
-func (r *Rollover) read(f []string) (err error) {
+func (r *Rollover) read(f []string) error {
 	switch {
 	case f[0] == "zone" && len(f) == 2 && r.Zone == "":
-		r.Zone, err = dns.ParseName(f[1])
-		r.Zone = r.Zone.Canonical()
+		zone, err := dns.ParseName(f[1])
+		r.Zone = zone.Canonical()
 		return err
 	case r.Zone == "":
 		return fmt.Errorf("the zone has to come first")
