@@ -9,16 +9,16 @@ import (
 
 // Proofs is a store of the Denials of verified responses, as Synthesize needs it.
 type Proofs interface {
-	// Before returns the NSEC record of a zone whose owner is name, or else the
-	// last one before it in canonical order.
+	// Before returns the NSEC record of a zone whose owner is name, or else the last
+	// one before it in canonical order.
 	Before(zone, name dns.Name) (Denial, bool)
 
-	// Hashed returns an NSEC3 record of a zone; which one does not matter. It
-	// tells the chain's parameters.
+	// Hashed returns an NSEC3 record of a zone; which one does not matter. It tells the
+	// chain's parameters.
 	Hashed(zone dns.Name) (Denial, bool)
 
-	// BeforeHash returns the NSEC3 record of a zone whose owner's hash is h, or else the last
-	// one before it, on the circle of hashes: before the first comes the last.
+	// BeforeHash returns the NSEC3 record of a zone whose owner's hash is h, or else
+	// the last one before it, on the circle of hashes: before the first comes the last.
 	BeforeHash(zone dns.Name, h [20]byte) (Denial, bool)
 }
 
@@ -31,10 +31,11 @@ func (d *Denial) Owner() dns.Name { return d.owner }
 // Hash is the hash of the owner's name, by which NSEC3 records are ordered.
 func (d *Denial) Hash() [20]byte { return d.nsec3.owner }
 
-// Synthesize answers a question from denials that other answers brought along (RFC 8198): no such
-// name, or no data. It leaves wildcards that have data to the servers, and opt-out
-// spans too (§5.2). zone is the zone that name is in; for type DS its
-// parent. The result is secure, or ok is false. Hashes count against the request's work.
+// Synthesize answers a question from denials that other answers brought along (RFC
+// 8198): no such name, or no data. It leaves wildcards that have data to the servers,
+// and opt-out spans too (§5.2). zone is the zone that name is in; for type DS its
+// parent. The result is secure, or ok is false. Hashes count against the request's
+// work.
 func Synthesize(proofs Proofs, zone, name dns.Name, t dns.Type, now time.Time, w *Work) (n Negative, ok bool) {
 	zone, name = zone.Canonical(), name.Canonical()
 	if nameLength(name) != len(name) || !name.IsSubdomainOf(zone) || t == dns.TypeANY || t == dns.TypeRRSIG {
@@ -83,7 +84,8 @@ func (s *synthesis) add(list []candidate, d Denial, ok bool) []candidate {
 	return append(list, candidate{Denial: d, state: verified})
 }
 
-// gatherNSEC gets the records around a name and around the wildcard that may stand for it.
+// gatherNSEC gets the records around a name and around the wildcard that may stand for
+// it.
 func (s *synthesis) gatherNSEC(name dns.Name) {
 	d, ok := s.proofs.Before(s.p.zone, name)
 	ok = ok && !d.IsNSEC3()

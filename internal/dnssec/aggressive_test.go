@@ -60,7 +60,8 @@ func (s *shelf) BeforeHash(zone dns.Name, h [20]byte) (Denial, bool) {
 	return d, d.Zone() == zone
 }
 
-// What is synthesised from the denials of some answers is what the zone would have said.
+// What is synthesised from the denials of some answers is what the zone would have
+// said.
 func TestModelSynthesis(t *testing.T) {
 	key, keys := modelKey(t)
 	v := New(Config{})
@@ -123,7 +124,8 @@ func TestSynthesisExpires(t *testing.T) {
 	}
 }
 
-// A name that the store knows nothing about costs a hash or two, not one for each label.
+// A name that the store knows nothing about costs a hash or two, not one for each
+// label.
 func TestSynthesisGivesUpEarly(t *testing.T) {
 	key, keys := modelKey(t)
 	z := newLab(t, key, true, false, "www.example. 300 IN A 192.0.2.1", "a.b.c.example. 300 IN A 192.0.2.1")

@@ -37,9 +37,9 @@ const (
 	SHA384 Digest = 4 // RFC 6605
 )
 
-// RSA key sizes in bits. crypto/rsa refuses less than 1024; RFC 3110 §2 ends at
-// 4096, and so does the cost of one verification. crypto/rsa also refuses an
-// exponent that is even, below 3 or above 31 bits; the search below stops there.
+// RSA key sizes in bits. crypto/rsa refuses less than 1024; RFC 3110 §2 ends at 4096,
+// and so does the cost of one verification. crypto/rsa also refuses an exponent that is
+// even, below 3 or above 31 bits; the search below stops there.
 const (
 	minRSABits        = 1024
 	maxRSABits        = 4096
@@ -47,8 +47,8 @@ const (
 	maxExponent       = 1<<31 - 1
 )
 
-// supports reports whether signatures of an algorithm are verified (RFC 8624 §3.1,
-// RFC 9904; RFC 9905 §2 on SHA-1).
+// supports reports whether signatures of an algorithm are verified (RFC 8624 §3.1, RFC
+// 9904; RFC 9905 §2 on SHA-1).
 func (v *Validator) supports(a Algorithm) bool {
 	switch a {
 	case RSASHA256, RSASHA512, ECDSAP256SHA256, ECDSAP384SHA384, Ed25519:
@@ -93,8 +93,8 @@ type public interface {
 	verify(data, signature []byte) bool
 }
 
-// parsePublic reads the public key field of a DNSKEY record (RFC 3110 §2, RFC 6605
-// §4, RFC 8080 §3); nil for one that is malformed or of an unsupported size.
+// parsePublic reads the public key field of a DNSKEY record (RFC 3110 §2, RFC 6605 §4,
+// RFC 8080 §3); nil for one that is malformed or of an unsupported size.
 func parsePublic(a Algorithm, b []byte) public {
 	switch a {
 	case RSASHA1, RSASHA1NSEC3SHA1:

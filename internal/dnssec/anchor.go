@@ -10,15 +10,16 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
-// RootAnchors is the root zone's key signing keys of 2017 and 2024, in the form that ParseAnchors
-// reads (RFC 9718; IANA's root-anchors.xml).
+// RootAnchors is the root zone's key signing keys of 2017 and 2024, in the form that
+// ParseAnchors reads (RFC 9718; IANA's root-anchors.xml).
 const RootAnchors = `
 . IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D
 . IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16
 `
 
 const (
-	// maxAnchors bounds the records of one anchor text; a list of every signed TLD stays below.
+	// maxAnchors bounds the records of one anchor text; a list of every signed TLD
+	// stays below.
 	maxAnchors = 4096
 
 	// maxAnchorText bounds the octets of an anchor text.
@@ -30,14 +31,14 @@ type Anchor struct {
 	Zone dns.Name // canonical
 	DS   DS
 
-	// Key is the key itself where the anchor was given as a DNSKEY record;
-	// otherwise its PublicKey is empty. DS is then the SHA-256 digest of the key.
+	// Key is the key itself where the anchor was given as a DNSKEY record; otherwise
+	// its PublicKey is empty. DS is then the SHA-256 digest of the key.
 	Key DNSKEY
 }
 
-// ParseAnchors reads trust anchors: DS and DNSKEY records in the syntax of zone files (RFC 1035
-// §5.1), owner first, with or without TTL and class, comments and parentheses included. A
-// record of another type is an error, as is a text that names no anchor.
+// ParseAnchors reads trust anchors: DS and DNSKEY records in the syntax of zone files
+// (RFC 1035 §5.1), owner first, with or without TTL and class, comments and parentheses
+// included. A record of another type is an error, as is a text that names no anchor.
 func ParseAnchors(text string) ([]Anchor, error) {
 	if len(text) > maxAnchorText {
 		return nil, fmt.Errorf("dnssec: trust anchors of more than %d octets", maxAnchorText)
@@ -74,8 +75,9 @@ func AnchorsOf(zone dns.Name, anchors []Anchor) []DS {
 	return set
 }
 
-// splitRecords splits a zone file text into the fields of its records. Parentheses
-// join lines, a semicolon begins a comment, and a backslash takes the meaning of what follows.
+// splitRecords splits a zone file text into the fields of its records. Parentheses join
+// lines, a semicolon begins a comment, and a backslash takes the meaning of what
+// follows.
 func splitRecords(text string) (records [][]string, err error) {
 	var fields []string
 	open := false
@@ -103,7 +105,8 @@ func splitRecords(text string) (records [][]string, err error) {
 	return records, nil
 }
 
-// nextField returns the first field of a line and what follows it; "" at the line's end.
+// nextField returns the first field of a line and what follows it; "" at the line's
+// end.
 func nextField(line string) (field, rest string) {
 	line = strings.TrimLeft(line, " \t\r\n")
 	for i := 0; i < len(line); i++ {

@@ -14,25 +14,26 @@ type Answer struct {
 	// Status is the weakest of everything that Records and the denial consist of.
 	Status Status
 
-	// RCode is NOERROR, or NXDOMAIN or YXDOMAIN where those are proven. With a Next
-	// it is NOERROR.
+	// RCode is NOERROR, or NXDOMAIN or YXDOMAIN where those are proven. With a Next it
+	// is NOERROR.
 	RCode dns.RCode
 
-	// Records are the records of the answer section that belong to the answer, in
-	// the order of the chain, each RRset followed by its RRSIGs. The CNAME that a DNAME
-	// brings about, unsigned, follows the DNAME; it is made where the response has none.
+	// Records are the records of the answer section that belong to the answer, in the
+	// order of the chain, each RRset followed by its RRSIGs. The CNAME that a DNAME
+	// brings about, unsigned, follows the DNAME; it is made where the response has
+	// none.
 	Records []dns.RR
 
 	// TTL in seconds bounds every part of the answer, the denial included.
 	TTL uint32
 
-	// Next is set if the chain of aliases goes on at a name that this response or
-	// this zone does not speak about: the resolver asks for it. Otherwise it is "".
+	// Next is set if the chain of aliases goes on at a name that this response or this
+	// zone does not speak about: the resolver asks for it. Otherwise it is "".
 	Next dns.Name
 
-	// Cut is set if a part of the response was signed by a zone below, which is
-	// thus the zone that was to be asked about: the name of that zone. The resolver
-	// gets its keys, and verifies the response again from Next with them.
+	// Cut is set if a part of the response was signed by a zone below, which is thus
+	// the zone that was to be asked about: the name of that zone. The resolver gets its
+	// keys, and verifies the response again from Next with them.
 	Cut dns.Name
 
 	// Denials are the NSEC and NSEC3 records that the answer leans on.
@@ -48,11 +49,11 @@ type Response struct {
 	Authority []dns.RR
 }
 
-// VerifyAnswer verifies a whole response by the keys of the zone that the question's name
-// is in (RFC 4035 §5). It follows aliases as long as they stay in the zone and the response goes
-// on; it proves wildcards and denials; records that the question does not lead
-// to are left out. A referral is a matter for ProveDelegation. Without keys
-// the outcome is indeterminate and nothing is said.
+// VerifyAnswer verifies a whole response by the keys of the zone that the question's
+// name is in (RFC 4035 §5). It follows aliases as long as they stay in the zone and the
+// response goes on; it proves wildcards and denials; records that the question does not
+// lead to are left out. A referral is a matter for ProveDelegation. Without keys the
+// outcome is indeterminate and nothing is said.
 func (v *Validator) VerifyAnswer(keys *Keys, m *Response, now time.Time, w *Work) Answer {
 	if keys == nil {
 		return Answer{RCode: m.RCode}
@@ -80,8 +81,8 @@ type chain struct {
 	name dns.Name // where the chain has come to, canonical
 }
 
-// step verifies what the response says about c.name and reports whether the
-// chain goes on in this response.
+// step verifies what the response says about c.name and reports whether the chain goes
+// on in this response.
 func (c *chain) step() bool {
 	if !c.name.IsSubdomainOf(c.keys.zone) || nameLength(c.name) != len(c.name) || c.loops() {
 		c.next()
@@ -132,8 +133,8 @@ func (c *chain) loops() bool {
 	})
 }
 
-// accept verifies an RRset and the wildcard that it may have come from, and adds it to the
-// answer.
+// accept verifies an RRset and the wildcard that it may have come from, and adds it to
+// the answer.
 func (c *chain) accept(set []dns.RR) bool {
 	owner, t := set[0].Name, set[0].Type
 	r := c.v.verifySet(c.keys, set, c.m.Answer, momentOf(c.now), c.w)
@@ -197,8 +198,8 @@ func (c *chain) add(set []dns.RR) {
 	}
 }
 
-// any verifies every RRset at the name; there may be as many as the zone's owner pleases
-// (RFC 8482), so each counts against the request's work.
+// any verifies every RRset at the name; there may be as many as the zone's owner
+// pleases (RFC 8482), so each counts against the request's work.
 func (c *chain) any() bool {
 	var done []dns.Type
 	for i := range c.m.Answer {

@@ -36,8 +36,6 @@ func TestVerifyAnswer(t *testing.T) {
 	forged := records(t, parse(t, "www.d.example. 300 IN CNAME www.example.net.")...)
 	soa := k.signed(t, "example. 300 IN SOA ns.example.net. a.example.net. 1 3600 600 86400 300")
 	noData := k.signed(t, "www.example. 300 IN NSEC example. A RRSIG NSEC")
-	childA := child.signed(t, "www.sub.example. 300 IN A 192.0.2.1")
-	childSOA := child.signed(t, "sub.example. 300 IN SOA ns.example.net. a.example.net. 1 3600 600 86400 300")
 	join := slices.Concat[[]dns.RR]
 	for _, c := range []struct {
 		what, name        string
@@ -68,8 +66,8 @@ func TestVerifyAnswer(t *testing.T) {
 		{what: "no data, SOA unsigned", name: "www.example.", qtype: dns.TypeAAAA, authority: join(soa[:1], noData), want: "bogus: no RRSIG record"},
 		{what: "no data, no proof", name: "www.example.", qtype: dns.TypeAAAA, authority: soa, want: "bogus: no NSEC or NSEC3 record"},
 		{what: "no data of a type that is there", name: "www.example.", qtype: dns.TypeA, authority: join(soa, noData), want: "bogus: NSEC or NSEC3 records do not prove it"},
-		{what: "data of the zone below", name: "www.sub.example.", qtype: dns.TypeA, answer: childA, want: "secure", next: "www.sub.example.", cut: "sub.example."},
-		{what: "no data of the zone below", name: "www.sub.example.", qtype: dns.TypeAAAA, authority: childSOA, want: "secure", next: "www.sub.example.", cut: "sub.example."},
+		{what: "data of the zone below", name: "www.sub.example.", qtype: dns.TypeA, answer: child.signed(t, "www.sub.example. 300 IN A 192.0.2.1"), want: "secure", next: "www.sub.example.", cut: "sub.example."},
+		{what: "no data of the zone below", name: "www.sub.example.", qtype: dns.TypeAAAA, authority: child.signed(t, "sub.example. 300 IN SOA ns.example.net. a.example.net. 1 3600 600 86400 300"), want: "secure", next: "www.sub.example.", cut: "sub.example."},
 		{what: "DS by the zone that it is about", name: "sub.example.", qtype: dns.TypeDS, answer: child.signed(t, "sub.example. 300 IN DS 1 15 2 "+strings.Repeat("ab", 32)), want: "bogus: RRSIG not made by the zone"},
 		{what: "type ANY", name: "www.example.", qtype: dns.TypeANY, answer: join(a, k.signed(t, "www.example. 300 IN TXT x"), in), want: "secure", shape: "www.example. A, www.example. TXT"},
 		{what: "type ANY, one part unsigned", name: "www.example.", qtype: dns.TypeANY, answer: join(a, records(t, parse(t, "www.example. 300 IN TXT x")...)), want: "bogus: no RRSIG record"},
@@ -85,10 +83,8 @@ func TestVerifyAnswer(t *testing.T) {
 		if got.Status.IsSecure() && got.RCode != c.gotRCode {
 			t.Errorf("%s: %v, want %v", c.what, got.RCode, c.gotRCode)
 		}
-		for _, n := range []struct{ got, want string }{{present(got.Next), c.next}, {present(got.Cut), c.cut}} {
-			if n.got != n.want {
-				t.Errorf("%s: next or cut %q, want %q", c.what, n.got, n.want)
-			}
+		if next, cut := present(got.Next), present(got.Cut); next != c.next || cut != c.cut {
+			t.Errorf("%s: next %q, cut %q; want %q, %q", c.what, next, cut, c.next, c.cut)
 		}
 	}
 	if got := v.VerifyAnswer(nil, &Response{}, testNow, new(Work)); !got.Status.IsIndeterminate() {
@@ -119,7 +115,8 @@ func TestCompactDenial(t *testing.T) {
 	}
 }
 
-// The TTL of an answer is the least of all that it leans on (RFC 4035 §5.3.3, RFC 9077).
+// The TTL of an answer is the least of all that it leans on (RFC 4035 §5.3.3, RFC
+// 9077).
 func TestTTLOfAnswer(t *testing.T) {
 	k := newKey(t, "example.", foreign.ED25519, 256)
 	nsec := k.signed(t, "example. 77 IN NSEC z.example. NS SOA RRSIG NSEC")

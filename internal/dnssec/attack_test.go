@@ -166,7 +166,8 @@ func TestHashesAreBounded(t *testing.T) {
 	}
 }
 
-// A denial that is padded with records which no proof needs costs no verification of them.
+// A denial that is padded with records which no proof needs costs no verification of
+// them.
 func TestPaddedDenial(t *testing.T) {
 	k := newKey(t, "example.", foreign.ED25519, 256)
 	keys := k.keys(t)
@@ -252,8 +253,8 @@ func childAndParent(t *testing.T, nsec3 bool) (parent, child *lab) {
 	return parent, child
 }
 
-// The parent's record at a cut says NS and not A. It must not deny the child's data, neither at
-// the cut nor below; the child's record at its apex must not deny the DS
+// The parent's record at a cut says NS and not A. It must not deny the child's data,
+// neither at the cut nor below; the child's record at its apex must not deny the DS
 // record (RFC 6840 §4.1 and §4.4, RFC 4035 §5.2).
 func TestRecordsOfTheOtherSideOfACut(t *testing.T) {
 	v := New(Config{})
@@ -299,8 +300,8 @@ func TestRecordsOfTheOtherSideOfACut(t *testing.T) {
 	}
 }
 
-// An NSEC record whose next name lies outside the zone, signed by the zone itself, denies nothing
-// there, nor anything at all.
+// An NSEC record whose next name lies outside the zone, signed by the zone itself,
+// denies nothing there, nor anything at all.
 func TestNextNameOutsideTheZone(t *testing.T) {
 	k := newKey(t, "b.example.", foreign.ED25519, 256)
 	keys, v := k.keys(t), New(Config{})
@@ -315,8 +316,8 @@ func TestNextNameOutsideTheZone(t *testing.T) {
 	}
 }
 
-// An NSEC record at a wildcard, expanded to another owner, would deny what is between that owner and
-// the next name (CVE-2017-15105).
+// An NSEC record at a wildcard, expanded to another owner, would deny what is between
+// that owner and the next name (CVE-2017-15105).
 func TestExpandedDenial(t *testing.T) {
 	k := newKey(t, "example.", foreign.ED25519, 256)
 	keys, v := k.keys(t), New(Config{})

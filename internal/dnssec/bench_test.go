@@ -10,8 +10,9 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
-// The figures are of the validator alone: no parsing of messages, no network, no cache. Most of
-// them is the standard library's cryptography; BenchmarkCrypto is that part alone.
+// The figures are of the validator alone: no parsing of messages, no network, no cache.
+// Most of them is the standard library's cryptography; BenchmarkCrypto is that part
+// alone.
 
 func BenchmarkVerifyRRset(b *testing.B) {
 	for _, a := range algorithms {

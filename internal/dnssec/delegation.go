@@ -8,13 +8,13 @@ import (
 
 // Delegation is what a zone proves about a name that may be a child zone's.
 type Delegation struct {
-	// Status is secure with DS records, or secure without where no zone cut is at the name;
-	// insecure where the child is proven to be unsigned, or signed in ways that are
-	// not supported; bogus if nothing is proven.
+	// Status is secure with DS records, or secure without where no zone cut is at the
+	// name; insecure where the child is proven to be unsigned, or signed in ways that
+	// are not supported; bogus if nothing is proven.
 	Status Status
 
-	// Cut reports a zone cut, or under opt-out the chance of one. A referral to
-	// a name at which a secure proof finds no cut is bogus.
+	// Cut reports a zone cut, or under opt-out the chance of one. A referral to a name
+	// at which a secure proof finds no cut is bogus.
 	Cut bool
 
 	// DS are the records to verify the child's keys by.
@@ -27,10 +27,10 @@ type Delegation struct {
 	Denials []Denial
 }
 
-// ProveDelegation finds out from the records of a referral, or of a response to a DS question,
-// whether child is a secure delegation, an insecure one, or none (RFC 4035 §5.2, RFC 5155
-// §8.9, RFC 6840 §4.4). keys are those of the parent zone; records may be several
-// sections in a row.
+// ProveDelegation finds out from the records of a referral, or of a response to a DS
+// question, whether child is a secure delegation, an insecure one, or none (RFC 4035
+// §5.2, RFC 5155 §8.9, RFC 6840 §4.4). keys are those of the parent zone; records may
+// be several sections in a row.
 func (v *Validator) ProveDelegation(keys *Keys, child dns.Name, records []dns.RR, now time.Time, w *Work) Delegation {
 	if keys == nil {
 		return Delegation{}

@@ -34,7 +34,8 @@ func (b bitmap) has(t dns.Type) bool {
 	return false
 }
 
-// bare reports whether a valid bitmap has no types but those that denial itself brings about.
+// bare reports whether a valid bitmap has no types but those that denial itself brings
+// about.
 func (b bitmap) bare() bool {
 	for ; len(b) >= 2 && len(b) >= 2+int(b[1]); b = b[2+int(b[1]):] {
 		for i, octet := range b[2 : 2+int(b[1])] {
@@ -50,13 +51,13 @@ func (b bitmap) bare() bool {
 }
 
 // delegates reports that the owner is a delegation as its parent zone sees it. What
-// such a record says about names below it and about most types at it is
-// the child's to say (RFC 6840 §4.1).
+// such a record says about names below it and about most types at it is the child's to
+// say (RFC 6840 §4.1).
 func (b bitmap) delegates() bool { return b.has(dns.TypeNS) && !b.has(dns.TypeSOA) }
 
-// lacks reports whether a record at an existing name proves that the name has no
-// data of a type in this zone (RFC 4035 §5.4, RFC 5155 §8.5 and §8.6, RFC 6840
-// §4.1 and §4.3). The root alone has its DS nowhere above.
+// lacks reports whether a record at an existing name proves that the name has no data
+// of a type in this zone (RFC 4035 §5.4, RFC 5155 §8.5 and §8.6, RFC 6840 §4.1 and
+// §4.3). The root alone has its DS nowhere above.
 func (b bitmap) lacks(t dns.Type, name dns.Name) bool {
 	switch {
 	case b.has(t) || b.has(dns.TypeCNAME):
@@ -69,9 +70,9 @@ func (b bitmap) lacks(t dns.Type, name dns.Name) bool {
 	return !b.delegates()
 }
 
-// Denial is one verified NSEC or NSEC3 record: proof that names or types do not
-// exist. Denials are immutable; only this package makes them. They can be kept for
-// Synthesize (RFC 8198) until they expire.
+// Denial is one verified NSEC or NSEC3 record: proof that names or types do not exist.
+// Denials are immutable; only this package makes them. They can be kept for Synthesize
+// (RFC 8198) until they expire.
 type Denial struct {
 	zone    dns.Name // canonical
 	owner   dns.Name // canonical
@@ -144,8 +145,8 @@ func (v *Validator) newProof(keys *Keys, records []dns.RR, now time.Time, w *Wor
 
 const maxTTL = 1<<31 - 1 // seconds, RFC 2181 §8
 
-// good verifies a record, once. A record that was itself expanded from a wildcard proves nothing
-// about the place that it seems to be at.
+// good verifies a record, once. A record that was itself expanded from a wildcard
+// proves nothing about the place that it seems to be at.
 func (p *proof) good(c *candidate) bool {
 	if c.state == unverified {
 		r := p.v.verifySet(p.keys, p.records[c.position:c.position+1], p.records, momentOf(p.now), p.w)

@@ -24,8 +24,9 @@ func fixed(t testing.TB) *testKey {
 	return &testKey{"example.", rr, secret.(crypto.Signer)}
 }
 
-// FuzzVerifyRRset holds the verification of any RRset, signature and key against the foreign one. The foreign
-// one looks at neither the time nor the zone's name, so those are right here.
+// FuzzVerifyRRset holds the verification of any RRset, signature and key against the
+// foreign one. The foreign one looks at neither the time nor the zone's name, so those
+// are right here.
 func FuzzVerifyRRset(f *testing.F) {
 	k := fixed(f)
 	for _, lines := range [][]string{
@@ -81,7 +82,8 @@ func foreignAgrees(sig []byte, keys *Keys) bool {
 	return ok && sameName(s.signer, keys.zone) && s.labels >= keys.zone.Labels() && len(keys.keys) == 1
 }
 
-// foreignVerify has miekg/dns verify; known is false where it cannot even read the records.
+// foreignVerify has miekg/dns verify; known is false where it cannot even read the
+// records.
 func foreignVerify(set []dns.RR, sig dns.RR, key []byte) (ok, known bool) {
 	defer func() {
 		if recover() != nil {
@@ -119,8 +121,8 @@ func foreignRR(rr dns.RR) (foreign.RR, bool) {
 	return out, err == nil && n == len(wire) && slices.Equal(back[:n], wire)
 }
 
-// FuzzNSEC and FuzzNSEC3 have any record, rightly signed, prove any question: no panic, and nothing is
-// proven about a name outside the zone or a type that the record has.
+// FuzzNSEC and FuzzNSEC3 have any record, rightly signed, prove any question: no panic,
+// and nothing is proven about a name outside the zone or a type that the record has.
 func FuzzNSEC(f *testing.F) {
 	for _, line := range []string{
 		"example. 300 IN NSEC z.example. NS SOA RRSIG NSEC",
@@ -226,8 +228,8 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// FuzzAnchor reads any text as trust anchors and as the state of a roll-over: what is read can be written
-// and read again.
+// FuzzAnchor reads any text as trust anchors and as the state of a roll-over: what is
+// read can be written and read again.
 func FuzzAnchor(f *testing.F) {
 	f.Add(RootAnchors)
 	f.Add("example. 3600 IN DNSKEY 257 3 15 ( l02Woi0iS8Aa25FQkUd9RMzZHJpB ; one\n oRQwAQEX1SxZJA4= )")

@@ -48,8 +48,8 @@ func (k DNSKEY) Append(out []byte) []byte {
 // Tag is the key tag (RFC 4034 appendix B). Setting the revoke bit changes it.
 func (k DNSKEY) Tag() uint16 { return keyTag(k.Append(nil)) }
 
-// DS is the delegation signer record that commits to the key of a zone; the zero
-// DS for a digest type that is not supported.
+// DS is the delegation signer record that commits to the key of a zone; the zero DS for
+// a digest type that is not supported.
 func (k DNSKEY) DS(zone dns.Name, d Digest) DS {
 	if d.size() == 0 {
 		return DS{}
@@ -104,8 +104,8 @@ func (d DS) Append(out []byte) []byte {
 }
 
 // usable keeps the DS records that a chain can be built on, in the order given. Without
-// any, cause says what is missing. A SHA-1 digest is ignored beside a stronger
-// one (RFC 4509 §3).
+// any, cause says what is missing. A SHA-1 digest is ignored beside a stronger one (RFC
+// 4509 §3).
 func (v *Validator) usable(set []DS) (kept []DS, c cause) {
 	strong := false
 	for _, ds := range set {

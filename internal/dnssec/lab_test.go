@@ -11,8 +11,8 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
-// lab is a zone and its authoritative server in a few lines: what RFC 4035 §3.1 and
-// RFC 5155 §7.2 have a server say. It knows the truth that proofs are held against.
+// lab is a zone and its authoritative server in a few lines: what RFC 4035 §3.1 and RFC
+// 5155 §7.2 have a server say. It knows the truth that proofs are held against.
 type lab struct {
 	t      testing.TB
 	key    *testKey
@@ -92,8 +92,8 @@ func (z *lab) unsigned(name string) bool {
 	return z.cut(name) == name && len(z.rrset(name, foreign.TypeDS)) == 0
 }
 
-// exists reports whether a name is in the zone's tree: it owns records or is above
-// one that does.
+// exists reports whether a name is in the zone's tree: it owns records or is above one
+// that does.
 func (z *lab) exists(name string) bool {
 	for owner := range z.data {
 		if !z.hidden(owner) && foreign.IsSubDomain(name, owner) {
@@ -237,8 +237,8 @@ func (z *lab) deny(r *reply, rrs ...foreign.RR) {
 	}
 }
 
-// encloser is the closest encloser of a name and the next closer name. Under
-// opt-out it is the closest provable one.
+// encloser is the closest encloser of a name and the next closer name. Under opt-out it
+// is the closest provable one.
 func (z *lab) encloser(name string) (encloser, next string) {
 	up := z.parents(name)
 	for i := 1; i < len(up); i++ {
@@ -316,8 +316,8 @@ func (z *lab) step(r *reply, name string, t uint16) (next string, more bool) {
 		real, _ = z.trueEncloser(name)
 	}
 	if real != encloser && z.exists("*."+strings.TrimPrefix(encloser, ".")) {
-		// An empty non-terminal that has no record, and a wildcard above it: no
-		// records of the zone tell that the wildcard does not apply.
+		// An empty non-terminal that has no record, and a wildcard above it: no records
+		// of the zone tell that the wildcard does not apply.
 		r.kind = "unprovable"
 		return "", false
 	}
@@ -351,7 +351,8 @@ func (z *lab) trueEncloser(name string) (encloser, next string) {
 	return z.apex, ""
 }
 
-// found answers from records at owner, which is name or the wildcard that stands for it.
+// found answers from records at owner, which is name or the wildcard that stands for
+// it.
 func (z *lab) found(r *reply, owner, name string, t uint16) (next string, more bool) {
 	give := func(t uint16) bool {
 		set := z.rrset(owner, t)
@@ -382,8 +383,8 @@ func (z *lab) found(r *reply, owner, name string, t uint16) (next string, more b
 	return "", false
 }
 
-// forget drops the closest encloser's record from a wildcard answer, where by RFC
-// 5155 §7.2.6 the next closer name's record is enough.
+// forget drops the closest encloser's record from a wildcard answer, where by RFC 5155
+// §7.2.6 the next closer name's record is enough.
 func (z *lab) forget(r *reply, owner, name string) {
 	if owner == name || !z.nsec3 {
 		return

@@ -12,9 +12,9 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
-// Random small zones are signed by a foreign implementation. A validator that is worth its
-// name accepts each right response, accepts none with a record of its proof
-// removed or altered, and lets no set of a zone's own records prove a falsehood.
+// Random small zones are signed by a foreign implementation. A validator that is worth
+// its name accepts each right response, accepts none with a record of its proof removed
+// or altered, and lets no set of a zone's own records prove a falsehood.
 
 var modelLabels = []string{"a", "b", "*", "c", "www", "z"}
 
@@ -279,8 +279,9 @@ func (z *lab) claimDelegation(t *rapid.T, v *Validator, keys *Keys, name string,
 	}
 }
 
-// claimWildcard demands that a wildcard is only accepted where it applies. That a wildcard
-// exists below the encloser is what its signature proves, so others are not asked about.
+// claimWildcard demands that a wildcard is only accepted where it applies. That a
+// wildcard exists below the encloser is what its signature proves, so others are not
+// asked about.
 func (z *lab) claimWildcard(t *rapid.T, v *Validator, keys *Keys, name string, proofs []dns.RR) {
 	for _, encloser := range z.parents(name)[1:] {
 		if !z.exists(encloser) || z.hidden("*."+encloser) || z.cut(encloser) != "" {

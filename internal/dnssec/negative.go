@@ -15,8 +15,8 @@ type Negative struct {
 	// NXDOMAIN where the name turns out to exist is right to be served as no data.
 	RCode dns.RCode
 
-	// TTL in seconds is the least of the records that the proof leans on. A negative answer
-	// is kept no longer than this, the SOA record's own TTL and the SOA's
+	// TTL in seconds is the least of the records that the proof leans on. A negative
+	// answer is kept no longer than this, the SOA record's own TTL and the SOA's
 	// MINIMUM field (RFC 2308 §5, RFC 9077 §3).
 	TTL uint32
 
@@ -25,11 +25,13 @@ type Negative struct {
 }
 
 // ProveNegative looks in the records of a response, as a rule its authority section,
-// for the proof that its negative answer is true (RFC 4035 §5.4, RFC 5155 §8.4 to §8.7). For
-// rcode NXDOMAIN the proof is of the name, or else of the type; for NOERROR of
-// the type. keys are those of the zone that the name is in; for DS those of the
+// for the proof that its negative answer is true (RFC 4035 §5.4, RFC 5155 §8.4 to
+// §8.7). For rcode NXDOMAIN the proof is of the name, or else of the type; for NOERROR
+// of the type. keys are those of the zone that the name is in; for DS those of the
 // parent zone.
-func (v *Validator) ProveNegative(keys *Keys, name dns.Name, t dns.Type, rcode dns.RCode, records []dns.RR, now time.Time, w *Work) Negative {
+func (v *Validator) ProveNegative(
+	keys *Keys, name dns.Name, t dns.Type, rcode dns.RCode, records []dns.RR, now time.Time, w *Work,
+) Negative {
 	if keys == nil {
 		return Negative{RCode: rcode}
 	}
@@ -88,9 +90,9 @@ func (p *proof) unhashed() Status {
 	return p.fails()
 }
 
-// ProveWildcard proves that an RRset at name was rightly expanded from the wildcard below
-// encloser: the next closer name, one label longer than encloser, does not
-// exist (RFC 4035 §5.3.4, RFC 5155 §8.8). The RCode of the result is NOERROR.
+// ProveWildcard proves that an RRset at name was rightly expanded from the wildcard
+// below encloser: the next closer name, one label longer than encloser, does not exist
+// (RFC 4035 §5.3.4, RFC 5155 §8.8). The RCode of the result is NOERROR.
 func (v *Validator) ProveWildcard(keys *Keys, name, encloser dns.Name, records []dns.RR, now time.Time, w *Work) Negative {
 	if keys == nil {
 		return Negative{}

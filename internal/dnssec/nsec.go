@@ -4,8 +4,8 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
-// parseNSEC reads an NSEC record (RFC 4034 §4) of a zone. A record whose next name
-// lies outside the zone is no record of the zone's chain.
+// parseNSEC reads an NSEC record (RFC 4034 §4) of a zone. A record whose next name lies
+// outside the zone is no record of the zone's chain.
 func parseNSEC(rr *dns.RR, zone dns.Name) (Denial, bool) {
 	n := nameLength(rr.Data)
 	if n == 0 || nameLength(rr.Name) != len(rr.Name) {
@@ -22,9 +22,9 @@ func parseNSEC(rr *dns.RR, zone dns.Name) (Denial, bool) {
 }
 
 // covers reports whether a name of the zone sorts between the record's owner and the
-// next name, and so is not an owner of records in this zone. It may still be an
-// empty non-terminal. Below a delegation or a DNAME the record says nothing
-// (RFC 6840 §4.1, RFC 6672 §5.3.4.1).
+// next name, and so is not an owner of records in this zone. It may still be an empty
+// non-terminal. Below a delegation or a DNAME the record says nothing (RFC 6840 §4.1,
+// RFC 6672 §5.3.4.1).
 func (d *Denial) covers(name dns.Name) bool {
 	if !name.IsSubdomainOf(d.zone) || d.owner.Compare(name) >= 0 {
 		return false
@@ -105,8 +105,8 @@ func (p *proof) nsecNameError(name dns.Name) bool {
 	return !ok || p.denying(wild) != nil
 }
 
-// nsecNoData proves by NSEC that a name has no data of a type, be it by itself, as an empty
-// non-terminal, or by the wildcard that stands for it (RFC 4035 §3.1.3 and §5.4).
+// nsecNoData proves by NSEC that a name has no data of a type, be it by itself, as an
+// empty non-terminal, or by the wildcard that stands for it (RFC 4035 §3.1.3 and §5.4).
 func (p *proof) nsecNoData(name dns.Name, t dns.Type) bool {
 	if c := p.at(name); c != nil {
 		return c.types.lacks(t, name)

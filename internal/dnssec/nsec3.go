@@ -28,8 +28,8 @@ type nsec3 struct {
 	salt       []byte
 }
 
-// parseNSEC3 reads an NSEC3 record of a zone. Records with unknown hash algorithms or flags
-// are to be ignored (RFC 5155 §8.1 and §8.2).
+// parseNSEC3 reads an NSEC3 record of a zone. Records with unknown hash algorithms or
+// flags are to be ignored (RFC 5155 §8.1 and §8.2).
 func parseNSEC3(rr *dns.RR, zone dns.Name) (Denial, bool) {
 	b := rr.Data
 	if nameLength(rr.Name) != len(rr.Name) || !rr.Name.Parent().Equal(zone) || rr.Name == dns.Root {
@@ -56,8 +56,8 @@ func parseNSEC3(rr *dns.RR, zone dns.Name) (Denial, bool) {
 	return d, d.types.valid()
 }
 
-// decodeHash reads 32 digits of base 32 with the extended hex alphabet in lower case (RFC
-// 4648 §7): eight digits make five octets.
+// decodeHash reads 32 digits of base 32 with the extended hex alphabet in lower case
+// (RFC 4648 §7): eight digits make five octets.
 func decodeHash(h *hash, s dns.Name) bool {
 	for i := 0; i < nsec3LabelLen/8; i++ {
 		var v uint64
@@ -92,8 +92,8 @@ func hashName(name dns.Name, salt []byte, iterations uint16) (h hash) {
 	return h
 }
 
-// covers reports whether a hash lies strictly between the owner's and the next one,
-// on the circle that the zone's hashes form.
+// covers reports whether a hash lies strictly between the owner's and the next one, on
+// the circle that the zone's hashes form.
 func (n *nsec3) covers(h hash) bool {
 	after := bytes.Compare(n.owner[:], h[:]) < 0
 	before := bytes.Compare(h[:], n.next[:]) < 0
@@ -142,8 +142,8 @@ func (p *proof) singleChain() {
 	p.nsec3 = slices.DeleteFunc(p.nsec3, func(c candidate) bool { return !c.nsec3.sameChain(&chain) })
 }
 
-// excessive reports that the chain has more iterations than are computed and that a signature
-// vouches for it (RFC 9276 §3.2): such a response is insecure.
+// excessive reports that the chain has more iterations than are computed and that a
+// signature vouches for it (RFC 9276 §3.2): such a response is insecure.
 func (p *proof) excessive() bool {
 	for i := range p.nsec3 {
 		if p.nsec3[i].nsec3.iterations > MaxIterations && p.good(&p.nsec3[i]) {
@@ -176,8 +176,8 @@ func (p *proof) matching(name dns.Name) *candidate {
 	}
 }
 
-// covering returns a verified NSEC3 record that covers a canonical name. Where several do, one
-// without opt-out is taken: it proves more.
+// covering returns a verified NSEC3 record that covers a canonical name. Where several
+// do, one without opt-out is taken: it proves more.
 func (p *proof) covering(name dns.Name) *candidate {
 	h, ok := p.hash(name)
 	if !ok {
@@ -193,13 +193,13 @@ func (p *proof) covering(name dns.Name) *candidate {
 	return nil
 }
 
-// closest proves the closest encloser of a name that does not exist (RFC 5155 §8.3):
-// an ancestor that has a record, and the next closer name below it covered.
+// closest proves the closest encloser of a name that does not exist (RFC 5155 §8.3): an
+// ancestor that has a record, and the next closer name below it covered.
 //
-// The search goes from the apex down. It stops where the next closer name is
-// covered, so a long name below a high encloser costs two hashes
-// (CVE-2023-50868), and records that do not make up a pair are not verified. An
-// ancestor that is a delegation or a DNAME encloses nothing of this zone.
+// The search goes from the apex down. It stops where the next closer name is covered,
+// so a long name below a high encloser costs two hashes (CVE-2023-50868), and records
+// that do not make up a pair are not verified. An ancestor that is a delegation or a
+// DNAME encloses nothing of this zone.
 func (p *proof) closest(name dns.Name) (encloser dns.Name, next *candidate) {
 	labels := name.Labels()
 	for n := p.zone.Labels(); n < labels && !p.hashes.spent; n++ {
@@ -222,9 +222,9 @@ func (p *proof) closest(name dns.Name) (encloser dns.Name, next *candidate) {
 	return "", nil
 }
 
-// nsec3NameError proves by NSEC3 that a name does not exist, nor a wildcard that
-// would stand for it (RFC 5155 §8.4). Under opt-out an unsigned delegation
-// may be there: the outcome is insecure (RFC 5155 §9.2).
+// nsec3NameError proves by NSEC3 that a name does not exist, nor a wildcard that would
+// stand for it (RFC 5155 §8.4). Under opt-out an unsigned delegation may be there: the
+// outcome is insecure (RFC 5155 §9.2).
 func (p *proof) nsec3NameError(name dns.Name) (Status, bool) {
 	encloser, next := p.closest(name)
 	if next == nil {
@@ -245,8 +245,8 @@ func (d *Denial) worth() Status {
 }
 
 // nsec3NoData proves by NSEC3 that a name has no data of a type: by its own record (RFC
-// 5155 §8.5, §8.6), by that of the wildcard that stands for it (§8.7), or, insecurely, by an
-// opt-out span that hides it (§8.6; for empty non-terminals that lead to unsigned
+// 5155 §8.5, §8.6), by that of the wildcard that stands for it (§8.7), or, insecurely,
+// by an opt-out span that hides it (§8.6; for empty non-terminals that lead to unsigned
 // delegations alone, erratum 3441).
 func (p *proof) nsec3NoData(name dns.Name, t dns.Type) (Status, bool) {
 	if c := p.matching(name); c != nil {

@@ -63,8 +63,8 @@ func TestExamplesOfTheRFCs(t *testing.T) {
 	}
 }
 
-// The zone of RFC 5155 appendix A. Its keys are RSA of 512 bits, which is not supported; so it
-// is signed anew. The hashes are the RFC's.
+// The zone of RFC 5155 appendix A. Its keys are RSA of 512 bits, which is not
+// supported; so it is signed anew. The hashes are the RFC's.
 var rfc5155Zone = []string{
 	"2t7b4g4vsa5smi47k61mv5bv1a22bojr.example. 3600 IN A 192.0.2.127",
 	"a.example. 3600 IN NS ns1.a.example.",
@@ -118,7 +118,8 @@ func TestHashesOfRFC5155(t *testing.T) {
 	}
 }
 
-// rfc5155Lab is the zone with opt-out: c.example, an unsigned delegation, has no record.
+// rfc5155Lab is the zone with opt-out: c.example, an unsigned delegation, has no
+// record.
 func rfc5155Lab(t *testing.T) (*lab, *Keys) {
 	key := newKey(t, "example.", foreign.ECDSAP256SHA256, 256)
 	z := &lab{t: t, key: key, apex: "example.", nsec3: true, optOut: true, iter: 12, salt: "aabbccdd",
@@ -133,9 +134,9 @@ func rfc5155Lab(t *testing.T) (*lab, *Keys) {
 	return z, key.keys(t)
 }
 
-// The answers of RFC 5155 appendix B: which records have to be in the authority section, and what
-// they prove. All of the zone's records are opt-out, so that proofs which lean
-// on a covered next closer name are insecure (RFC 5155 §9.2).
+// The answers of RFC 5155 appendix B: which records have to be in the authority
+// section, and what they prove. All of the zone's records are opt-out, so that proofs
+// which lean on a covered next closer name are insecure (RFC 5155 §9.2).
 func TestAnswersOfRFC5155(t *testing.T) {
 	z, keys := rfc5155Lab(t)
 	v := New(Config{})

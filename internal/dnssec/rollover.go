@@ -55,9 +55,9 @@ type ManagedKey struct {
 	Until time.Time // when a pending key's or a revoked key's hold-down ends
 }
 
-// Rollover is the automated update of a zone's trust anchors (RFC 5011) as a value: Observe
-// makes the next one of it, and changes nothing in place. The caller stores its text, and fetches the
-// zone's DNSKEY RRset at Next.
+// Rollover is the automated update of a zone's trust anchors (RFC 5011) as a value:
+// Observe makes the next one of it, and changes nothing in place. The caller stores its
+// text, and fetches the zone's DNSKEY RRset at Next.
 type Rollover struct {
 	Zone      dns.Name
 	Anchors   []DS // configured, and not matched by a key so far: trusted
@@ -94,8 +94,8 @@ func (d DS) commits(zone dns.Name, k DNSKEY) bool {
 	return d.Type.size() != 0 && k.Algorithm == d.Algorithm && k.DS(zone, d.Type) == d
 }
 
-// DS is what the zone's key set has to be verified by now. It is empty once every anchor
-// has been revoked: the zone then has no trust anchor (RFC 5011 §5).
+// DS is what the zone's key set has to be verified by now. It is empty once every
+// anchor has been revoked: the zone then has no trust anchor (RFC 5011 §5).
 func (r Rollover) DS() []DS {
 	set := slices.Clone(r.Anchors)
 	for _, m := range r.Keys {
@@ -106,7 +106,8 @@ func (r Rollover) DS() []DS {
 	return set
 }
 
-// Tags are the key tags of the trust anchors in use, as RFC 8145 and RFC 8509 tell them.
+// Tags are the key tags of the trust anchors in use, as RFC 8145 and RFC 8509 tell
+// them.
 func (r Rollover) Tags() []uint16 {
 	var tags []uint16
 	for _, ds := range r.DS() {
@@ -118,10 +119,11 @@ func (r Rollover) Tags() []uint16 {
 
 func (m *ManagedKey) trusted() bool { return m.State == KeyValid || m.State == KeyMissing }
 
-// Observe takes a response to the zone's DNSKEY question into account (RFC 5011 §2.4, §4).
-// Revocations count if the revoked key has signed the set; all else only if a
-// trusted key has. It returns the keys that the response yields, as VerifyKeys does;
-// a status that is not secure changes no more than revocations and the time of the next try.
+// Observe takes a response to the zone's DNSKEY question into account (RFC 5011 §2.4,
+// §4). Revocations count if the revoked key has signed the set; all else only if a
+// trusted key has. It returns the keys that the response yields, as VerifyKeys does; a
+// status that is not secure changes no more than revocations and the time of the next
+// try.
 func (v *Validator) Observe(r Rollover, records []dns.RR, now time.Time, w *Work) (Rollover, *Keys, Status) {
 	r.Anchors, r.Keys = slices.Clone(r.Anchors), slices.Clone(r.Keys)
 	set := pick(r.Zone, dns.TypeDNSKEY, records)
@@ -145,14 +147,15 @@ func refresh(k *Keys) time.Duration {
 	return max(minRefresh, min(maxRefresh, time.Duration(k.original)*time.Second/2, k.left/2))
 }
 
-// Retry is the state after a query that got no response, or one that does not verify: the next
-// comes after a fifth of the usual interval (RFC 5011 §2.3).
+// Retry is the state after a query that got no response, or one that does not verify:
+// the next comes after a fifth of the usual interval (RFC 5011 §2.3).
 func (r Rollover) Retry(now time.Time) Rollover {
 	r.Next = now.Add(max(minRefresh, min(maxRetry, r.Interval/5)))
 	return r
 }
 
-// selfSigned reports whether a revoked key that is trusted or watched has signed the set.
+// selfSigned reports whether a revoked key that is trusted or watched has signed the
+// set.
 func (v *Validator) selfSigned(r *Rollover, k DNSKEY, set, records []dns.RR, now time.Time, w *Work) bool {
 	if k.Flags&FlagZone == 0 || k.Protocol != dnskeyProtocol || !v.supports(k.Algorithm) {
 		return false
@@ -246,7 +249,8 @@ func (m *ManagedKey) present(now time.Time, configured bool) {
 	}
 }
 
-// absent moves a key on that is not in the set, and reports whether it is still watched.
+// absent moves a key on that is not in the set, and reports whether it is still
+// watched.
 func (m *ManagedKey) absent(now time.Time) bool {
 	switch {
 	case m.State == KeyPending:

@@ -15,7 +15,8 @@ import (
 
 const day = 24 * time.Hour
 
-// observed is a DNSKEY response at a time: the members, signed by the signers for ten days around.
+// observed is a DNSKEY response at a time: the members, signed by the signers for ten
+// days around.
 func observed(t *testing.T, now time.Time, signers []*testKey, members ...*testKey) []dns.RR {
 	t.Helper()
 	var rrs []foreign.RR
@@ -207,7 +208,8 @@ func TestRolloverPendingKeyIsConfigured(t *testing.T) {
 	s.want("configured", "next valid, old valid")
 }
 
-// Intervals of RFC 5011 §2.3: half the TTL and half the signature's life, within bounds.
+// Intervals of RFC 5011 §2.3: half the TTL and half the signature's life, within
+// bounds.
 func TestRolloverIntervals(t *testing.T) {
 	for _, c := range []struct {
 		ttl         uint32

@@ -17,8 +17,8 @@ import (
 //
 // A dash is a time that is not set.
 
-// maxRolloverText bounds the octets of the text of a Rollover: 32 keys of 4096 bits,
-// in base 64, and as many anchors stay below.
+// maxRolloverText bounds the octets of the text of a Rollover: 32 keys of 4096 bits, in
+// base 64, and as many anchors stay below.
 const maxRolloverText = 1 << 20
 
 // MarshalText is the state as text, the same for the same state.
@@ -43,8 +43,8 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// UnmarshalText reads what MarshalText wrote. Anything else is an error, and r is
-// then left as it was.
+// UnmarshalText reads what MarshalText wrote. Anything else is an error, and r is then
+// left as it was.
 func (r *Rollover) UnmarshalText(text []byte) error {
 	if len(text) > maxRolloverText {
 		return fmt.Errorf("dnssec: trust anchor state of more than %d octets", maxRolloverText)

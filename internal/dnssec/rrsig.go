@@ -47,8 +47,8 @@ func parseRRSIG(data []byte) (s rrsig, ok bool) {
 	return s, true
 }
 
-// nameLength is the length of the uncompressed name at the start of b; 0 if there
-// is none.
+// nameLength is the length of the uncompressed name at the start of b; 0 if there is
+// none.
 func nameLength[S ~string | ~[]byte](b S) int {
 	for i := 0; i < len(b) && i < dns.MaxName; i += int(b[i]) + 1 {
 		if b[i] == 0 {
@@ -77,8 +77,8 @@ func sameName(b []byte, n dns.Name) bool {
 	return true
 }
 
-// signedLabels counts the labels of an owner name as the labels field of a
-// signature does: neither the root nor a leading asterisk (RFC 4034 §3.1.3).
+// signedLabels counts the labels of an owner name as the labels field of a signature
+// does: neither the root nor a leading asterisk (RFC 4034 §3.1.3).
 func signedLabels(n dns.Name) int {
 	if isWildcard(n) {
 		return n.Labels() - 1
@@ -97,8 +97,8 @@ func wildcard(n dns.Name) (dns.Name, bool) {
 	return "\x01*" + n, true
 }
 
-// moment is a time as signatures hold it: seconds since 1970 modulo 2³², compared
-// by serial number arithmetic (RFC 4034 §3.1.5, RFC 1982).
+// moment is a time as signatures hold it: seconds since 1970 modulo 2³², compared by
+// serial number arithmetic (RFC 4034 §3.1.5, RFC 1982).
 type moment uint32
 
 func momentOf(t time.Time) moment { return moment(t.Unix()) }
@@ -106,8 +106,8 @@ func momentOf(t time.Time) moment { return moment(t.Unix()) }
 // since is the signed distance from a to m in seconds.
 func (m moment) since(a uint32) int64 { return int64(int32(uint32(m) - a)) }
 
-// check says what is wrong with the validity period of a signature at now, give
-// or take skew seconds; causeNone if nothing is.
+// check says what is wrong with the validity period of a signature at now, give or take
+// skew seconds; causeNone if nothing is.
 func (s *rrsig) check(now moment, skew int64) cause {
 	switch {
 	case int32(s.expiration-s.inception) < 0:
@@ -120,10 +120,10 @@ func (s *rrsig) check(now moment, skew int64) cause {
 	return causeNone
 }
 
-// Signer is the name of the zone that the first signature over the RRset of a name
-// and type claims to be made by; records other than such signatures are skipped.
-// Nothing is verified. It tells an iterating resolver which zone a server has
-// answered from, where one server holds a zone and its child.
+// Signer is the name of the zone that the first signature over the RRset of a name and
+// type claims to be made by; records other than such signatures are skipped. Nothing is
+// verified. It tells an iterating resolver which zone a server has answered from, where
+// one server holds a zone and its child.
 func Signer(name dns.Name, t dns.Type, records []dns.RR) (dns.Name, bool) {
 	for i := range records {
 		rr := &records[i]

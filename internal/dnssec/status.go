@@ -2,9 +2,9 @@ package dnssec
 
 import "github.com/shoji-dns/shoji/internal/dns"
 
-// Status is the outcome of DNSSEC validation (RFC 4033 §5, RFC 4035 §4.3).
-// Only this package makes a non-zero Status; the zero value is Indeterminate:
-// nobody has checked. A Status is comparable, holds no pointer and may be copied.
+// Status is the outcome of DNSSEC validation (RFC 4033 §5, RFC 4035 §4.3). Only this
+// package makes a non-zero Status; the zero value is Indeterminate: nobody has checked.
+// A Status is comparable, holds no pointer and may be copied.
 type Status struct {
 	outcome outcome
 	cause   cause
@@ -32,12 +32,12 @@ func (s Status) IsSecure() bool { return s.outcome == secure }
 // IsBogus reports data that should verify and does not.
 func (s Status) IsBogus() bool { return s.outcome == bogus }
 
-// EDE is the Extended DNS Error (RFC 8914) that explains a bogus or an
-// unsupported outcome; 0 (Other) where there is nothing to explain.
+// EDE is the Extended DNS Error (RFC 8914) that explains a bogus or an unsupported
+// outcome; 0 (Other) where there is nothing to explain.
 func (s Status) EDE() dns.ErrorCode { return s.cause.code() }
 
-// Reason says in a few words why the outcome is what it is, fit for the
-// EXTRA-TEXT of an Extended DNS Error; "" where there is nothing to explain.
+// Reason says in a few words why the outcome is what it is, fit for the EXTRA-TEXT of
+// an Extended DNS Error; "" where there is nothing to explain.
 func (s Status) Reason() string { return s.cause.String() }
 
 // String names the outcome as RFC 4033 §5 does.
@@ -53,9 +53,9 @@ func (s Status) String() string {
 	return "indeterminate"
 }
 
-// Weakest is what a whole is worth whose parts have the statuses a and b: bogus
-// if either is, else indeterminate, else insecure, and secure only if both are.
-// Of two equal outcomes the one that has a reason is kept, a's if both have.
+// Weakest is what a whole is worth whose parts have the statuses a and b: bogus if
+// either is, else indeterminate, else insecure, and secure only if both are. Of two
+// equal outcomes the one that has a reason is kept, a's if both have.
 func Weakest(a, b Status) Status {
 	ra, rb := a.outcome.rank(), b.outcome.rank()
 	if rb < ra || ra == rb && a.cause == causeNone {
@@ -77,13 +77,13 @@ func (o outcome) rank() int {
 	return 1
 }
 
-// Exempt is the status of data below a negative trust anchor (RFC 7646) or in a
-// zone that the operator's configuration declares insecure.
+// Exempt is the status of data below a negative trust anchor (RFC 7646) or in a zone
+// that the operator's configuration declares insecure.
 func Exempt() Status { return Status{insecure, causeExempt} }
 
-// cause is why an outcome is what it is. It fixes the Extended DNS Error. Causes
-// are ordered: where several signatures or proofs fail, the highest cause is told,
-// the one that came nearest to success.
+// cause is why an outcome is what it is. It fixes the Extended DNS Error. Causes are
+// ordered: where several signatures or proofs fail, the highest cause is told, the one
+// that came nearest to success.
 type cause uint8
 
 const (

@@ -71,8 +71,8 @@ func newKey(t testing.TB, zone string, algorithm uint8, bits int) *testKey {
 	return k
 }
 
-// sign signs an RRset, from an hour before testNow to a day after, unless change
-// says otherwise.
+// sign signs an RRset, from an hour before testNow to a day after, unless change says
+// otherwise.
 func (k *testKey) sign(t testing.TB, rrset []foreign.RR, change ...func(*foreign.RRSIG)) *foreign.RRSIG {
 	t.Helper()
 	s := &foreign.RRSIG{

@@ -12,12 +12,12 @@ import (
 
 // Config holds the operator's choices. The zero value is the present standard.
 type Config struct {
-	// SHA1 has signatures of RSA/SHA-1 (algorithms 5 and 7) verified. Without it a
-	// zone signed by nothing else is insecure (RFC 9905 §2).
+	// SHA1 has signatures of RSA/SHA-1 (algorithms 5 and 7) verified. Without it a zone
+	// signed by nothing else is insecure (RFC 9905 §2).
 	SHA1 bool
 
-	// Skew is by how much the clock may be off: a signature counts as valid for so
-	// long before its inception and after its expiration.
+	// Skew is by how much the clock may be off: a signature counts as valid for so long
+	// before its inception and after its expiration.
 	Skew time.Duration
 
 	// AnyTime accepts signatures at any time. It is for replayed traffic.
@@ -43,13 +43,13 @@ func New(c Config) *Validator {
 type Result struct {
 	Status Status
 
-	// TTL in seconds is how long a secure RRset may be kept: its own TTL, capped by the signature's,
-	// the original one and the time to expiration (RFC 4035 §5.3.3).
+	// TTL in seconds is how long a secure RRset may be kept: its own TTL, capped by the
+	// signature's, the original one and the time to expiration (RFC 4035 §5.3.3).
 	TTL uint32
 
-	// Encloser is set if the RRset was expanded from a wildcard: the name below
-	// which the wildcard is. It came from no other place only if a denial
-	// of the name between Encloser and the owner is proven too: ProveWildcard.
+	// Encloser is set if the RRset was expanded from a wildcard: the name below which
+	// the wildcard is. It came from no other place only if a denial of the name between
+	// Encloser and the owner is proven too: ProveWildcard.
 	Encloser dns.Name
 
 	original uint32        // the signature's original TTL in seconds
@@ -57,9 +57,9 @@ type Result struct {
 }
 
 // VerifyRRset verifies an RRset by the keys of the zone that it is in (RFC 4035 §5.3).
-// The records of rrset share owner, type and class IN; among sigs, records other
-// than RRSIGs over the RRset are skipped, so a whole section may be given.
-// The outcome is secure or bogus; indeterminate if keys is nil.
+// The records of rrset share owner, type and class IN; among sigs, records other than
+// RRSIGs over the RRset are skipped, so a whole section may be given. The outcome is
+// secure or bogus; indeterminate if keys is nil.
 func (v *Validator) VerifyRRset(keys *Keys, rrset, sigs []dns.RR, now time.Time, w *Work) Result {
 	if keys == nil {
 		return Result{}
@@ -120,8 +120,8 @@ func isRRset(set []dns.RR) bool {
 	return true
 }
 
-// admissible says why a signature cannot count for an RRset, before any
-// cryptography; causeNone if it can (RFC 4035 §5.3.1).
+// admissible says why a signature cannot count for an RRset, before any cryptography;
+// causeNone if it can (RFC 4035 §5.3.1).
 func (v *Validator) admissible(s *rrsig, zone dns.Name, labels int, now moment) cause {
 	switch {
 	case !sameName(s.signer, zone):
@@ -207,8 +207,8 @@ type scratch struct {
 	signed []byte   // what the signature was made over
 }
 
-// signedData is what a signature over the RRset was made over (RFC 4034 §3.1.8.1,
-// §6). It is valid until the attempt's next signature.
+// signedData is what a signature over the RRset was made over (RFC 4034 §3.1.8.1, §6).
+// It is valid until the attempt's next signature.
 func (a *attempt) signedData(s *rrsig) []byte {
 	if a.s == nil {
 		a.s = a.v.scratch.Get().(*scratch)

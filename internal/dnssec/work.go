@@ -4,52 +4,52 @@ import "sync/atomic"
 
 // Limits on the work that a zone's owner or somebody on the path can cause.
 const (
-	// MaxVerificationsPerRRset bounds the signatures tried for one RRset, whatever
-	// the number of RRSIG and DNSKEY records (KeyTrap, CVE-2023-50387).
+	// MaxVerificationsPerRRset bounds the signatures tried for one RRset, whatever the
+	// number of RRSIG and DNSKEY records (KeyTrap, CVE-2023-50387).
 	MaxVerificationsPerRRset = 8
 
-	// MaxFailures bounds the signatures that do not verify within one request
-	// (KeyTrap, CVE-2023-50387).
+	// MaxFailures bounds the signatures that do not verify within one request (KeyTrap,
+	// CVE-2023-50387).
 	MaxFailures = 16
 
-	// MaxVerifications bounds all signature verifications within one request: a
-	// chain of 11 aliases, each in a zone of its own that is six cuts deep, with
-	// DS, DNSKEY, data and a denial of two records, stays below.
+	// MaxVerifications bounds all signature verifications within one request: a chain
+	// of 11 aliases, each in a zone of its own that is six cuts deep, with DS, DNSKEY,
+	// data and a denial of two records, stays below.
 	MaxVerifications = 512
 
-	// MaxCollidingKeys bounds the DNSKEY records of one key tag and algorithm that
-	// are tried for one signature. Zones avoid collisions when they make keys
-	// (RFC 6840 §5.13 allows for some; CVE-2023-50387 builds them).
+	// MaxCollidingKeys bounds the DNSKEY records of one key tag and algorithm that are
+	// tried for one signature. Zones avoid collisions when they make keys (RFC 6840
+	// §5.13 allows for some; CVE-2023-50387 builds them).
 	MaxCollidingKeys = 4
 
-	// MaxDigests bounds the DS digests computed for one DNSKEY RRset (the DS side
-	// of CVE-2023-50387).
+	// MaxDigests bounds the DS digests computed for one DNSKEY RRset (the DS side of
+	// CVE-2023-50387).
 	MaxDigests = 16
 
-	// MaxKeys bounds the keys of a zone that are put to use. The root and the TLDs
-	// have up to 7, a roll-over of keys and algorithm at once up to 12.
+	// MaxKeys bounds the keys of a zone that are put to use. The root and the TLDs have
+	// up to 7, a roll-over of keys and algorithm at once up to 12.
 	MaxKeys = 32
 
 	// MaxHashes bounds the NSEC3 hash chains of one request (CVE-2023-50868).
 	MaxHashes = 32
 
-	// MaxIterations is the highest NSEC3 iteration count that is computed. Above
-	// it a response is insecure (RFC 9276 §3.2; 50 as resolvers agreed on after
+	// MaxIterations is the highest NSEC3 iteration count that is computed. Above it a
+	// response is insecure (RFC 9276 §3.2; 50 as resolvers agreed on after
 	// CVE-2023-50868).
 	MaxIterations = 50
 
-	// MaxDenials bounds the NSEC and the NSEC3 records, each, that are looked at in
-	// one response. A chain of 11 aliases out of wildcards and a denial need 14.
+	// MaxDenials bounds the NSEC and the NSEC3 records, each, that are looked at in one
+	// response. A chain of 11 aliases out of wildcards and a denial need 14.
 	MaxDenials = 24
 
 	// MaxAliases bounds the CNAME and DNAME links followed in one response.
 	MaxAliases = 11
 )
 
-// Work counts what the validation of one request has cost and refuses more than
-// the limits allow. The zero value is a fresh budget. One Work belongs to one
-// request with everything that the request leads to; it is never reset. It may be
-// used by several goroutines.
+// Work counts what the validation of one request has cost and refuses more than the
+// limits allow. The zero value is a fresh budget. One Work belongs to one request with
+// everything that the request leads to; it is never reset. It may be used by several
+// goroutines.
 type Work struct {
 	verifications atomic.Int32
 	failures      atomic.Int32

@@ -34,9 +34,9 @@ func (k *Keys) Zone() dns.Name { return k.zone }
 func (k *Keys) Expires() time.Time { return k.expires }
 
 // VerifyKeys verifies a zone's DNSKEY RRset, which is in records with its RRSIGs,
-// against the zone's DS records: a secure set from its parent, or trust anchors
-// (RFC 4035 §5.2). Keys is set if the status is secure. It is insecure if all DS records
-// are of algorithms, digest types or key sizes that are not supported.
+// against the zone's DS records: a secure set from its parent, or trust anchors (RFC
+// 4035 §5.2). Keys is set if the status is secure. It is insecure if all DS records are
+// of algorithms, digest types or key sizes that are not supported.
 func (v *Validator) VerifyKeys(zone dns.Name, ds []DS, records []dns.RR, now time.Time, w *Work) (*Keys, Status) {
 	zone = zone.Canonical()
 	ds, unsupported := v.usable(ds)
@@ -68,8 +68,8 @@ func (v *Validator) VerifyKeys(zone dns.Name, ds []DS, records []dns.RR, now tim
 	}, r.Status
 }
 
-// pick returns the records of one RRset. It is a part of records where they stand
-// in a row.
+// pick returns the records of one RRset. It is a part of records where they stand in a
+// row.
 func pick(name dns.Name, t dns.Type, records []dns.RR) []dns.RR {
 	is := func(rr dns.RR) bool {
 		return rr.Type == t && rr.Class == dns.ClassIN && rr.Name.Equal(name)
@@ -100,9 +100,9 @@ type match struct {
 	digests int
 }
 
-// all returns the keys that some DS record commits to: the zone's secure entry
-// points. Without any, cause says why; it is causeKeySize only if each DS record
-// has its key and no key is of a supported size.
+// all returns the keys that some DS record commits to: the zone's secure entry points.
+// Without any, cause says why; it is causeKeySize only if each DS record has its key
+// and no key is of a supported size.
 func (m *match) all(ds []DS) (entry []key, failure cause) {
 	failure = causeKeySize
 	for _, d := range ds {
@@ -123,7 +123,8 @@ func (m *match) all(ds []DS) (entry []key, failure cause) {
 	return entry, failure
 }
 
-// one looks for the key that a DS record commits to and returns its position in the set.
+// one looks for the key that a DS record commits to and returns its position in the
+// set.
 func (m *match) one(d DS) (int, cause) {
 	failure := causeKeyMissing
 	for i := range m.set {
