@@ -59,7 +59,7 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 		defer around.close()
 	}
 	n := &node{conf: conf, log: log, around: around}
-	if err := n.open(ctx, newProgress(t.err)); err != nil {
+	if err := n.open(); err != nil {
 		return err
 	}
 	defer n.close()
@@ -95,6 +95,12 @@ type node struct {
 	views    []view
 }
 
+// The names of the views.
+const (
+	filteredView   = "filtered"
+	unfilteredView = "unfiltered"
+)
+
 // view is one of the two Servers with its sockets.
 type view struct {
 	name   string
@@ -102,8 +108,7 @@ type view struct {
 }
 
 // open makes everything up to the sockets; nothing is answered yet.
-func (n *node) open(ctx context.Context, p *progress) error {
-	defer p.clear()
+func (n *node) open() error {
 	memory, err := cache.New(cache.Config{Bytes: int64(n.conf.Cache.Size)})
 	if err != nil {
 		return err
@@ -120,14 +125,10 @@ func (n *node) open(ctx context.Context, p *progress) error {
 	filtered := base
 	filtered.Live, filtered.Sinkhole4, filtered.Sinkhole6 = &n.live, n.conf.Sinkhole.IPv4, n.conf.Sinkhole.IPv6
 	filtered.BlockTTL = time.Duration(n.conf.Sinkhole.TTL)
-	if err := n.openView("filtered", serve.New(filtered), n.conf.Listen.Filtered); err != nil {
+	if err := n.openView(filteredView, serve.New(filtered), n.conf.Listen.Filtered); err != nil {
 		return err
 	}
-	if err := n.openView("unfiltered", serve.New(base), n.conf.Listen.Unfiltered); err != nil {
-		n.close()
-		return err
-	}
-	if err := n.openList(ctx, p); err != nil {
+	if err := n.openView(unfilteredView, serve.New(base), n.conf.Listen.Unfiltered); err != nil {
 		n.close()
 		return err
 	}
@@ -204,29 +205,48 @@ func (n *node) close() {
 	}
 }
 
-// run serves until ctx ends or a socket fails.
+// run serves until ctx ends or a socket fails. The unfiltered view needs no list
+// and answers at once; the filtered one does not answer before its list is in force.
 func (n *node) run(ctx context.Context, t terminal) error {
-	if err := n.announce(t); err != nil {
-		return err
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, v := range n.views {
-		g.Go(func() error { return v.listen.Serve(ctx) })
+		if v.name == unfilteredView {
+			g.Go(func() error { return v.listen.Serve(ctx) })
+		}
 	}
 	g.Go(func() error {
-		if n.follower == nil {
-			return nil
+		p := newProgress(t.err)
+		err := n.openList(ctx, p)
+		p.clear()
+		if err != nil {
+			return err
 		}
-		n.follower.Run(ctx, listPoll, func(list *filter.List, epoch *ledger.Entry) {
-			n.live.Swap(list)
-			n.log.Info("list in force", "entry", n.follower.Entry(), "listings", list.Count(), "digest", epoch.Digest)
-		}, func(err error) {
-			n.log.Error("the list in force stays as it is", "cause", err)
-		})
+		if err := n.announce(t); err != nil {
+			return err
+		}
+		for _, v := range n.views {
+			if v.name == filteredView {
+				g.Go(func() error { return v.listen.Serve(ctx) })
+			}
+		}
+		g.Go(func() error { return n.prime(ctx) })
+		n.follow(ctx)
 		return nil
 	})
-	g.Go(func() error { return n.prime(ctx) })
 	return g.Wait()
+}
+
+// follow puts each new list in force until ctx ends.
+func (n *node) follow(ctx context.Context) {
+	if n.follower == nil {
+		return
+	}
+	n.follower.Run(ctx, listPoll, func(list *filter.List, epoch *ledger.Entry) {
+		n.live.Swap(list)
+		n.log.Info("list in force", "entry", n.follower.Entry(), "listings", list.Count(), "digest", epoch.Digest)
+	}, func(err error) {
+		n.log.Error("the list in force stays as it is", "cause", err)
+	})
 }
 
 // prime says whether the Internet can be reached.

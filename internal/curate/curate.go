@@ -82,9 +82,8 @@ type Writer struct {
 	state *ledger.State
 }
 
-// Open opens the folder for writing, making what is missing: the log, its key,
-// and the policy's entry. It replays and verifies the log, and finishes a
-// publication that was cut off.
+// Open opens the folder for writing, making what is missing: the log and its
+// key. It replays and verifies the log, and finishes a publication that was cut off.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -109,14 +108,6 @@ func (w *Writer) open(ctx context.Context) error {
 	w.state, err = ledger.Replay(ctx, w.log.Source(), w.log.Verifier(), w.stage("verifying the log"))
 	if err != nil {
 		return err
-	}
-	if w.state.Policy() != policyDigest() {
-		if err := w.append(ctx, &ledger.Entry{
-			Kind: ledger.KindPolicy, Time: w.now(), Policy: policyDigest(), Version: policyVersion,
-			Title: "shoji operator policy", Document: policyText, Bytes: uint64(len(policyText)),
-		}); err != nil {
-			return err
-		}
 	}
 	return w.finish(ctx)
 }
@@ -159,7 +150,7 @@ func (w *Writer) Seed(ctx context.Context, subjects []Subject) (bool, error) {
 	if _, ok := w.state.Epoch(); ok {
 		return false, nil
 	}
-	sp, err := newSpool(w.cfg.Dir)
+	sp, err := w.spool()
 	if err != nil {
 		return false, err
 	}
@@ -180,12 +171,13 @@ func (w *Writer) Seed(ctx context.Context, subjects []Subject) (bool, error) {
 // the listing of itself and that of its subtree. It returns how many listings
 // ended, and an error that names what is not listed, before anything is changed.
 func (w *Writer) Remove(ctx context.Context, subjects []Subject, note string) (int, ledger.Epoch, error) {
-	sp, err := newSpool(w.cfg.Dir)
+	sp, err := w.spool()
 	if err != nil {
 		return 0, ledger.Epoch{}, err
 	}
 	defer sp.close()
 	var missing []string
+	ended := 0
 	for _, s := range subjects {
 		found := false
 		for _, scope := range s.scopes() {
@@ -195,6 +187,7 @@ func (w *Writer) Remove(ctx context.Context, subjects []Subject, note string) (i
 				continue
 			}
 			found = true
+			ended++
 			e.Kind, e.Time, e.Cause, e.Clause, e.Policy, e.Note = ledger.KindDelist, w.now(), "operator", ClauseRemove, policyDigest(), note
 			if err := sp.add(&e); err != nil {
 				return 0, ledger.Epoch{}, err
@@ -209,7 +202,25 @@ func (w *Writer) Remove(ctx context.Context, subjects []Subject, note string) (i
 		return 0, ledger.Epoch{}, fmt.Errorf("not listed: %s; nothing was changed", strings.Join(missing, ", "))
 	}
 	epoch, err := w.publish(ctx, sp)
-	return int(sp.count), epoch, err
+	return ended, epoch, err
+}
+
+// spool begins what is to be published. The policy's own entry comes first where
+// the log does not have it as the one in force.
+func (w *Writer) spool() (*spool, error) {
+	sp, err := newSpool(w.cfg.Dir)
+	if err != nil || w.state.Policy() == policyDigest() {
+		return sp, err
+	}
+	err = sp.add(&ledger.Entry{
+		Kind: ledger.KindPolicy, Time: w.now(), Policy: policyDigest(), Version: policyVersion,
+		Title: "shoji operator policy", Document: policyText, Bytes: uint64(len(policyText)),
+	})
+	if err != nil {
+		sp.close()
+		return nil, err
+	}
+	return sp, nil
 }
 
 // scopes are the listings that a removal of s ends.

@@ -67,7 +67,7 @@ func (w *Writer) Import(ctx context.Context, files []File, claim Claim, dry bool
 			return nil, fmt.Errorf("import: the %s: %w", what, err)
 		}
 	}
-	sp, err := newSpool(w.cfg.Dir)
+	sp, err := w.spool()
 	if err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
