@@ -306,13 +306,51 @@ func TestNextNameOutsideTheZone(t *testing.T) {
 	k := newKey(t, "b.example.", foreign.ED25519, 256)
 	keys, v := k.keys(t), New(Config{})
 	for _, next := range []string{"z.example.", "example.", "c.example.net.", "."} {
-		rrs := k.signed(t, "a.b.example. 300 IN NSEC "+next+" A RRSIG NSEC")
-		for _, name := range []string{"c.b.example.", "c.example.", "zz.b.example."} {
-			n := v.ProveNegative(keys, dns.MustName(name), dns.TypeA, dns.RCodeNameError, rrs, testNow, new(Work))
-			if !n.Status.IsBogus() {
-				t.Errorf("next %s, %s: %v", next, name, n.Status)
+		for _, owner := range []string{"b.example.", "a.b.example."} {
+			rrs := k.signed(t, owner+" 300 IN NSEC "+next+" A RRSIG NSEC")
+			for _, name := range []string{"c.b.example.", "c.example.", "zz.b.example."} {
+				n := v.ProveNegative(keys, dns.MustName(name), dns.TypeA, dns.RCodeNameError, rrs, testNow, new(Work))
+				if !n.Status.IsBogus() {
+					t.Errorf("%s to %s, %s: %v", owner, next, name, n.Status)
+				}
 			}
 		}
+	}
+}
+
+// NSEC3 records that are no part of the one chain of the response prove nothing, though
+// the zone has signed them.
+func TestNSEC3OfAnotherChain(t *testing.T) {
+	k := newKey(t, "example.", foreign.ED25519, 256)
+	keys, v := k.keys(t), New(Config{})
+	z := newLab(t, k, true, false, "www.example. 300 IN A 192.0.2.1", "a.example. 300 IN A 192.0.2.1")
+	everything := func() *foreign.NSEC3 { // an NSEC3 record that covers whatever it does not match
+		rr := *z.match("www.example.").(*foreign.NSEC3)
+		rr.NextDomain = strings.ToUpper(rr.Hdr.Name[:32])
+		return &rr
+	}
+	for _, c := range []struct {
+		what   string
+		change func(*foreign.NSEC3)
+		want   string
+	}{
+		{"as it should be", func(*foreign.NSEC3) {}, "secure"},
+		{"another salt", func(rr *foreign.NSEC3) { rr.Salt = "ccdd" }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"other iterations", func(rr *foreign.NSEC3) { rr.Iterations++ }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"unknown hash algorithm", func(rr *foreign.NSEC3) { rr.Hash = 2 }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"unknown flag", func(rr *foreign.NSEC3) { rr.Flags = 2 }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"not directly below the apex", func(rr *foreign.NSEC3) { rr.Hdr.Name = rr.Hdr.Name[:32] + ".x.example." }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"no hash for an owner", func(rr *foreign.NSEC3) { rr.Hdr.Name = "www.example." }, "bogus: NSEC or NSEC3 records do not prove it"},
+		{"an owner of other digits", func(rr *foreign.NSEC3) { rr.Hdr.Name = strings.Repeat("z", 32) + ".example." }, "bogus: NSEC or NSEC3 records do not prove it"},
+	} {
+		rr := everything()
+		c.change(rr)
+		apex := *z.match("example.").(*foreign.NSEC3)
+		apex.NextDomain = strings.ToUpper(apex.Hdr.Name[:31]) + "V" // an interval next to nothing
+		rrs := records(t, &apex, k.sign(t, []foreign.RR{&apex}))
+		rrs = append(rrs, records(t, rr, k.sign(t, []foreign.RR{rr}))...)
+		n := v.ProveNegative(keys, dns.MustName("nothing.example."), dns.TypeA, dns.RCodeNameError, rrs, testNow, new(Work))
+		demand(t, c.what, n.Status, c.want)
 	}
 }
 

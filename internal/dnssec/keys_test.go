@@ -18,6 +18,8 @@ func TestVerifyKeys(t *testing.T) {
 	noZone.public.Flags = 1
 	revoked := newKey(t, "example.", foreign.ED25519, 256)
 	revoked.public.Flags |= FlagRevoke
+	protocol := newKey(t, "example.", foreign.ED25519, 256)
+	protocol.public.Protocol = 4
 	large := newKey(t, "example.", foreign.RSASHA256, 1024)
 	large.public.PublicKey = base64Of(append([]byte{3, 1, 0, 1}, slices.Repeat([]byte{0xFF}, 600)...))
 	unsupported := newKey(t, "example.", foreign.ED25519, 256)
@@ -62,6 +64,7 @@ func TestVerifyKeys(t *testing.T) {
 		{"key of an unsupported size", []DS{large.ds(t, 2)}, set(k, k, large), "insecure: key size not supported", dns.EDEUnsupportedDNSKEYAlgorithm},
 		{"key of an unsupported size beside one that is missing", []DS{large.ds(t, 2), other.ds(t, 2)}, set(k, k, large), "bogus: no matching DNSKEY record", dns.EDEDNSKEYMissing},
 		{"not a zone key", []DS{noZone.ds(t, 2)}, set(noZone, noZone), "bogus: DNSKEY is not a zone key", dns.EDENoZoneKeyBitSet},
+		{"another protocol", []DS{protocol.ds(t, 2)}, set(protocol, protocol), "bogus: no matching DNSKEY record", dns.EDEDNSKEYMissing},
 		{"revoked key", []DS{revoked.ds(t, 2)}, set(revoked, revoked), "bogus: no matching DNSKEY record", dns.EDEDNSKEYMissing},
 	} {
 		keys, status := v.VerifyKeys(dns.MustName("example."), c.ds, c.records, testNow, new(Work))

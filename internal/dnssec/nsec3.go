@@ -100,7 +100,7 @@ func (n *nsec3) covers(h hash) bool {
 	if bytes.Compare(n.owner[:], n.next[:]) < 0 {
 		return after && before
 	}
-	return (after || before) && h != n.owner
+	return after || before
 }
 
 // sameChain reports whether two records have the same parameters.
