@@ -1,7 +1,7 @@
 # shoji, recursing from the root hints; the list is imported into its log and compiled before the start.
 # A peer file for the side-by-side bench: copy or link it into peers/. SHOJI_BIN names a ready binary; without it one
 # is built from the checkout that this file (or what it links to) is in.
-CAPS="cold list"
+CAPS="cold signed list"
 peer_install() {
   if [ -n "${SHOJI_BIN:-}" ]; then cp "$SHOJI_BIN" "$BIN/shoji"; return; fi
   ( cd "$(dirname "$(readlink -f "$HERE/peers/$PEER.sh")")/../.." && CGO_ENABLED=0 go build -o "$BIN/shoji" ./cmd/shoji )
@@ -17,6 +17,8 @@ listen:
   workers: 1
 resolve:
   root_hints: [{name: a.root-bench., addr: 198.18.0.11}]
+  trust_anchors:
+$(sed 's/[[:space:]]\+/ /g; s/.*/    - "&"/' "$DATA/zones/root.anchor")
   ipv6: false
 cache:
   size: 512MiB
