@@ -1,9 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/shoji-dns/shoji/internal/config"
+	"github.com/shoji-dns/shoji/internal/curate"
+	"github.com/shoji-dns/shoji/internal/resolve"
 )
 
 // configCmd checks configuration files.
@@ -17,10 +22,14 @@ type configCheckCmd struct {
 }
 
 func (c *configCheckCmd) Run(t terminal) error {
-	if _, err := config.Load(c.File); err != nil {
+	conf, err := config.Load(c.File)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(t.out, c.File+": ok")
+	if err := convertible(conf); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(t.out, c.File+": ok")
 	return err
 }
 
@@ -33,6 +42,34 @@ func (configSchemaCmd) Run(t terminal) error {
 	}
 	_, err = fmt.Fprintf(t.out, "%s\n", b)
 	return err
+}
+
+// convertible holds that every value is one that serve can take.
+func convertible(conf config.Config) error {
+	_, err1 := hints(conf)
+	_, err2 := anchors(conf)
+	_, err3 := names("resolve.negative_trust_anchors", conf.Resolve.Insecure)
+	_, err4 := guard(conf)
+	return errors.Join(err1, err2, err3, err4)
+}
+
+// guard refuses listings that would harm this resolver itself.
+func guard(conf config.Config) (curate.Guard, error) {
+	var addrs []netip.Addr
+	for _, h := range resolve.RootHints() {
+		addrs = append(addrs, h.Addrs...)
+	}
+	for _, h := range conf.Resolve.RootHints {
+		addrs = append(addrs, h.Addr)
+	}
+	for _, s := range slices.Concat(conf.Listen.Filtered, conf.Listen.Unfiltered) {
+		addrs = append(addrs, s.Addr())
+	}
+	g, err := curate.NewGuard(conf.Names, addrs)
+	if err != nil {
+		return g, fmt.Errorf("configuration: names: %w", err)
+	}
+	return g, nil
 }
 
 // settings are the flags that every verb with a state shares.

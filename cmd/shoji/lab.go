@@ -26,6 +26,11 @@ type labFlags struct {
 	Spoof     float64 `help:"Share of queries that draw forged replies." group:"Lab"`
 }
 
+// dialled reports whether a fault was asked for.
+func (f labFlags) dialled() bool {
+	return f.Loss != 0 || f.Duplicate != 0 || f.Reorder != 0 || f.Truncate != 0 || f.Spoof != 0
+}
+
 // open makes the lab. Its state lies in a folder of its own that goes with it,
 // unless one was named.
 func (f labFlags) open(conf *config.Config, named bool) (*surroundings, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/feed"
+	"github.com/shoji-dns/shoji/ledger"
 )
 
 // listCmd changes or shows the list.
@@ -37,12 +38,24 @@ type listImportCmd struct {
 }
 
 func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
-	files, err := listFiles(c.Files, t)
+	for flag, token := range map[string]string{"--source": c.Source, "--kind": c.Kind} {
+		if err := ledger.CheckToken(token); err != nil {
+			return usageError{fmt.Errorf("%s %q: %w", flag, token, err)}
+		}
+	}
+	files, err := listFiles(ctx, c.Files, t)
 	if err != nil {
 		return err
 	}
 	p := newProgress(t.err)
 	defer p.clear()
+	if c.DryRun {
+		cleanup, err := c.settings.spare()
+		if err != nil {
+			return err
+		}
+		defer cleanup()
+	}
 	w, err := c.settings.writer(ctx, p)
 	if err != nil {
 		return err
@@ -70,14 +83,32 @@ func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
 	return errors.New("every file was refused; the list in force stays as it was")
 }
 
+// spare turns to a folder that goes with the dry run where there is no state
+// folder yet: a dry run makes none.
+func (s *settings) spare() (cleanup func(), err error) {
+	conf, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(conf.State); !errors.Is(err, fs.ErrNotExist) {
+		return func() {}, err
+	}
+	if s.State, err = os.MkdirTemp("", "shoji-dry-run-"); err != nil {
+		return nil, err
+	}
+	return func() { os.RemoveAll(s.State) }, nil
+}
+
 // listFiles are the files that args name: a folder stands for every file below
-// it but hidden ones, and - for standard input. A missing file is an error
-// before any is read.
-func listFiles(args []string, t terminal) ([]curate.File, error) {
+// it but hidden and special ones, and - for standard input. A missing file is an
+// error before any is read.
+func listFiles(ctx context.Context, args []string, t terminal) ([]curate.File, error) {
 	var out []curate.File
 	for _, arg := range args {
 		if arg == "-" {
-			out = append(out, curate.File{Name: "standard input", Open: func() (io.ReadCloser, error) { return io.NopCloser(t.in), nil }})
+			out = append(out, curate.File{Name: "standard input", Open: func() (io.ReadCloser, error) {
+				return &interruptible{ctx: ctx, r: t.in}, nil
+			}})
 			continue
 		}
 		err := filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
@@ -86,8 +117,9 @@ func listFiles(args []string, t terminal) ([]curate.File, error) {
 				return err
 			case hidden && d.IsDir():
 				return fs.SkipDir
+			case path != arg && !d.Type().IsRegular() && d.Type()&fs.ModeSymlink == 0:
 			case !hidden && !d.IsDir():
-				out = append(out, curate.File{Name: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+				out = append(out, curate.File{Name: path, Open: func() (io.ReadCloser, error) { return openFile(ctx, path) }})
 			}
 			return nil
 		})
@@ -101,13 +133,67 @@ func listFiles(args []string, t terminal) ([]curate.File, error) {
 	return out, nil
 }
 
+// openFile opens a file. What may keep its reader waiting, such as a pipe, is
+// opened and read so that an interrupt ends the wait.
+func openFile(ctx context.Context, path string) (io.ReadCloser, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() {
+		return os.Open(path)
+	}
+	return &interruptible{ctx: ctx, path: path}, nil
+}
+
+// interruptible reads what may block for ever, until ctx ends.
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	path string // opened at the first Read where there is no r
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		if i.r == nil {
+			f, err := os.Open(i.path)
+			if err != nil {
+				done <- result{nil, err}
+				return
+			}
+			i.r = f
+		}
+		b := make([]byte, len(p)) // p may be gone by the time that a late read ends
+		n, err := i.r.Read(b)
+		done <- result{b[:n], err}
+	}()
+	select {
+	case res := <-done:
+		return copy(p, res.b), res.err
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	}
+}
+
+func (i *interruptible) Close() error {
+	if f, ok := i.r.(*os.File); ok && i.path != "" {
+		return f.Close()
+	}
+	return nil
+}
+
 // writer opens the state folder for changes.
 func (s settings) writer(ctx context.Context, p *progress) (*curate.Writer, error) {
 	conf, err := s.load()
 	if err != nil {
 		return nil, err
 	}
-	guard, err := curate.NewGuard(conf.Names)
+	guard, err := guard(conf)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type serveCmd struct {
 
 const (
 	// listPoll is how often a new list is looked for.
-	listPoll = 200 * time.Millisecond
+	listPoll = 50 * time.Millisecond
 	// primePatience is how long the root servers are waited for before the
 	// resolver says that it cannot reach them.
 	primePatience = 6 * time.Second
@@ -45,12 +45,16 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level(conf.Reporting.Level)}))
-	around := &surroundings{network: exchange.New(), seed: starterList()}
+	around := &surroundings{network: exchange.New(), seed: starterList(), tries: []string{
+		"filtered c2.canary.example", "unfiltered c2.canary.example", "filtered www.example.com"}}
 	if around.hints, err = hints(conf); err != nil {
 		return err
 	}
 	if around.anchors, err = anchors(conf); err != nil {
 		return err
+	}
+	if !c.Lab && c.labFlags.dialled() {
+		return usageError{errors.New("--loss, --duplicate, --reorder, --truncate and --spoof are of the lab: add --lab")}
 	}
 	if c.Lab {
 		if around, err = c.labFlags.open(&conf, c.State != ""); err != nil {
@@ -154,30 +158,34 @@ func (n *node) openView(name string, s *serve.Server, at []config.Socket) error 
 // openList puts the list in force that the state folder has, making the folder
 // and the first list where there is none.
 func (n *node) openList(ctx context.Context, p *progress) error {
-	f, err := curate.Follow(n.conf.State)
-	if errors.Is(err, curate.ErrNoList) {
-		err = n.firstList(ctx, p)
-		if errors.Is(err, errors.ErrUnsupported) {
-			n.log.Warn("nothing is filtered: there is no list, and none can be made here", "cause", err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		f, err = curate.Follow(n.conf.State)
+	err := n.loadList(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	first := errors.Is(err, curate.ErrNoList)
+	if !first { // what is damaged can be made again from the log
+		n.log.Warn("rebuilding the list from the log", "cause", err)
+	}
+	err = n.firstList(ctx, p)
+	if first && errors.Is(err, errors.ErrUnsupported) {
+		n.log.Warn("nothing is filtered: there is no list, and none can be made here", "cause", err)
+		return nil
 	}
 	if err != nil {
 		return err
 	}
+	return n.loadList(ctx)
+}
+
+// loadList puts the list in force that the state folder has.
+func (n *node) loadList(ctx context.Context) error {
+	f, err := curate.Follow(n.conf.State)
+	if err != nil {
+		return err
+	}
 	list, epoch, err := f.Poll(ctx)
-	if err != nil { // a damaged list can be compiled again
-		n.log.Warn("rebuilding the list from the log", "cause", err)
-		if err := n.firstList(ctx, p); err != nil {
-			return err
-		}
-		if list, epoch, err = f.Poll(ctx); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	n.follower, n.epoch = f, epoch
 	n.live.Swap(list)
@@ -187,7 +195,7 @@ func (n *node) openList(ctx context.Context, p *progress) error {
 // firstList opens the log for writing, which mends what is missing, and lists
 // the canaries if nothing was ever listed.
 func (n *node) firstList(ctx context.Context, p *progress) error {
-	guard, err := curate.NewGuard(n.conf.Names)
+	guard, err := guard(n.conf)
 	if err != nil {
 		return err
 	}
@@ -257,13 +265,20 @@ func (n *node) prime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, primePatience)
 	defer cancel()
 	start := time.Now()
-	if err := n.resolver.Prime(ctx); err != nil {
-		if !errors.Is(ctx.Err(), context.Canceled) {
-			n.log.Warn("no root server can be reached; filtered names are answered, others get SERVFAIL until one can. Try shoji serve --lab to see it work without a network", "cause", err)
+	err := n.resolver.Prime(ctx)
+	if err == nil { // and what they say passes validation
+		if root := n.resolver.Resolve(ctx, dns.Root, dns.TypeNS); root.RCode() != dns.RCodeSuccess || root.Status().IsBogus() {
+			_, why, _ := root.Error()
+			err = fmt.Errorf("their answers do not pass: %s", why)
 		}
-		return nil
 	}
-	n.log.Info("root servers answered", "after", time.Since(start).Round(time.Millisecond))
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+	case err != nil:
+		n.log.Warn("no root server can be reached; filtered names are answered, others get SERVFAIL until one can. Try shoji serve --lab to see it work without a network", "cause", err)
+	default:
+		n.log.Info("root servers answered", "after", time.Since(start).Round(time.Millisecond))
+	}
 	return nil
 }
 

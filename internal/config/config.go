@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -88,7 +89,7 @@ func Default() Config {
 			Unfiltered: []Socket{loopback("127.0.0.1", 5301), loopback("::1", 5301)},
 			Allow:      privateRanges(),
 		},
-		Resolve:   Resolve{Minimisation: "relaxed", IPv4: &on, IPv6: &on, Timeout: Duration(8 * time.Second)},
+		Resolve:   Resolve{Minimisation: "relaxed", IPv4: &on, IPv6: &on},
 		Cache:     Cache{Size: 64 << 20},
 		Sinkhole:  Sinkhole{IPv4: netip.MustParseAddr("127.83.72.1"), IPv6: netip.IPv6Loopback(), TTL: Duration(10 * time.Second)},
 		Reporting: Reporting{Level: "info"},
@@ -165,6 +166,11 @@ func Parse(b []byte) (Config, error) {
 	if err != nil {
 		return Config{}, explain(err)
 	}
+	for _, family := range []**bool{&c.Resolve.IPv4, &c.Resolve.IPv6} {
+		if *family == nil { // a key without a value
+			*family = new(true)
+		}
+	}
 	if err := c.check(); err != nil {
 		return Config{}, err
 	}
@@ -182,6 +188,11 @@ func (c *Config) check() error {
 	case "debug", "info", "warn", "error":
 	default:
 		return fmt.Errorf("reporting.level: %q is none of debug, info, warn, error", c.Reporting.Level)
+	}
+	for _, a := range c.Listen.Filtered {
+		if a.Port() != 0 && slices.Contains(c.Listen.Unfiltered, a) {
+			return fmt.Errorf("listen: both views have %s: a view is known by its address", a)
+		}
 	}
 	if len(c.Listen.Filtered)+len(c.Listen.Unfiltered) == 0 {
 		return errors.New("listen: neither view has an address")
@@ -201,9 +212,6 @@ func (c *Config) check() error {
 func (c *Config) checkNumbers() error {
 	if w := c.Listen.Workers; w < 0 || w > 1024 {
 		return fmt.Errorf("listen.workers: %d is not between 0 and 1024", w)
-	}
-	if t := time.Duration(c.Resolve.Timeout); t < time.Second || t > time.Minute {
-		return fmt.Errorf("resolve.timeout: %s is not between 1s and 1m", t)
 	}
 	if t := time.Duration(c.Sinkhole.TTL); t < 0 || t > time.Hour {
 		return fmt.Errorf("sinkhole.ttl: %s is not between 0s and 1h", t)

@@ -40,7 +40,6 @@ resolve:
     - {name: a.root.test, addr: 198.18.0.11}
   qname_minimisation: strict
   ipv6: false
-  timeout: 5s
 cache: {size: 1GiB}
 sinkhole: {ipv4: 192.0.2.53, ipv6: "2001:db8::53", ttl: 30s}
 forward: [192.0.2.9, "192.0.2.10:5353"]
@@ -49,7 +48,7 @@ reporting: {level: warn}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Cache.Size != 1<<30 || c.Resolve.Timeout != Duration(5*time.Second) || *c.Resolve.IPv6 || !*c.Resolve.IPv4 {
+	if c.Cache.Size != 1<<30 || c.Sinkhole.TTL != Duration(30*time.Second) || *c.Resolve.IPv6 || !*c.Resolve.IPv4 {
 		t.Errorf("read %+v", c)
 	}
 	if c.Forward[0].Port() != 53 || c.Forward[1].Port() != 5353 || c.Forward[0].Addr() != netip.MustParseAddr("192.0.2.9") {
@@ -57,6 +56,13 @@ reporting: {level: warn}
 	}
 	if c.Resolve.RootHints[0].Addr != netip.MustParseAddr("198.18.0.11") || c.Listen.Allow[0].Bits() != 24 {
 		t.Errorf("read %+v", c)
+	}
+}
+
+func TestKeysWithoutAValueKeepTheDefault(t *testing.T) {
+	c, err := Parse([]byte("resolve: {ipv4: null, ipv6:}\nlisten:\n"))
+	if err != nil || !*c.Resolve.IPv4 || !*c.Resolve.IPv6 || len(c.Listen.Filtered) != 2 {
+		t.Errorf("read %+v, error %v", c, err)
 	}
 }
 
@@ -72,7 +78,8 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		{"listen: {filtered: [], unfiltered: []}\n", "neither view"},
 		{"resolve: {ipv4: false, ipv6: false}\n", "both off"},
 		{"resolve: {qname_minimisation: perhaps}\n", "relaxed, strict, off"},
-		{"resolve: {timeout: 1h}\n", "resolve.timeout"},
+		{"sinkhole: {ttl: 2h}\n", "sinkhole.ttl"},
+		{"listen: {filtered: ['127.0.0.1:53'], unfiltered: ['127.0.0.1:53']}\n", "both views have 127.0.0.1:53"},
 		{"state: [\n", "line"},
 	} {
 		_, err := Parse([]byte(tc.in))
@@ -118,6 +125,7 @@ func TestSchemaNamesEveryKey(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	f.Add([]byte("resolve: {ipv4: null}\n"))
 	f.Add([]byte("listen: {filtered: ['[::1]:53']}\n"))
 	f.Add([]byte("cache: {size: 64MiB}\nresolve: {timeout: 3s}\n"))
 	f.Add([]byte("a: &a [*a]\n"))

@@ -34,6 +34,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -91,6 +92,9 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, listFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
+	if err := checkLog(cfg.Dir); err != nil {
+		return nil, err
+	}
 	log, err := sequence.Open(ctx, sequence.Config{Dir: cfg.Dir, Wait: writerWait, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
@@ -100,6 +104,20 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
+}
+
+// checkLog refuses a folder that has published a list and lost its log: a new
+// log under the same key would be a second history.
+func checkLog(dir string) error {
+	path := filepath.Join(sequence.Folder(dir), ledger.CheckpointPath)
+	_, err := os.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(pointerPath(dir)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%s is missing, and %s says that a list was published: restore the log from a mirror or a backup, or begin a new log with a new key in another folder", path, pointerPath(dir))
 }
 
 func (w *Writer) open(ctx context.Context) error {

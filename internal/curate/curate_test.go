@@ -33,7 +33,7 @@ func open(t *testing.T, dir string) *Writer {
 
 func guard(t *testing.T) Guard {
 	t.Helper()
-	g, err := NewGuard([]string{"dns.isp.example"})
+	g, err := NewGuard([]string{"dns.isp.example"}, []netip.Addr{netip.MustParseAddr("203.0.113.53")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func listed(l *filter.List, name string) bool {
 
 func TestImportComesIntoForce(t *testing.T) {
 	dir := t.TempDir()
-	rep := importText(t, dir, text("a.txt", "evil.example\n*.botnet.example\n203.0.113.0/24\nevil.example\n"), text("b.txt", "||more.example^\nevil.example\n"))
+	rep := importText(t, dir, text("a.txt", "evil.example\n*.botnet.example\n198.51.100.0/24\nevil.example\n"), text("b.txt", "||more.example^\nevil.example\n"))
 	if a, b := rep.Files[0], rep.Files[1]; a.Listed != 3 || a.Known != 1 || b.Listed != 1 || rep.Listed != 4 {
 		t.Errorf("report: %+v %+v", a, b)
 	}
@@ -91,12 +91,12 @@ func TestImportComesIntoForce(t *testing.T) {
 			t.Errorf("%s: listed is %t", name, !want)
 		}
 	}
-	v, ok := l.MatchAddr(netip.MustParseAddr("203.0.113.9"))
+	v, ok := l.MatchAddr(netip.MustParseAddr("198.51.100.9"))
 	if !ok {
 		t.Fatal("the prefix is not listed")
 	}
 	e := entry(t, dir, v.Entry)
-	if e.Kind != ledger.KindList || e.Prefix.String() != "203.0.113.0/24" || e.Clause != ClauseImport || e.Evidence[0].Source != "test-feed" {
+	if e.Kind != ledger.KindList || e.Prefix.String() != "198.51.100.0/24" || e.Clause != ClauseImport || e.Evidence[0].Source != "test-feed" {
 		t.Errorf("the verdict cites %+v", e)
 	}
 	if rep := importText(t, dir, text("a.txt", "evil.example\n")); rep.Listed != 0 || rep.Files[0].Known != 1 {
@@ -132,7 +132,7 @@ func TestGuardRefusesByName(t *testing.T) {
 	for _, tc := range []struct {
 		subject, why string
 	}{
-		{"evil.example", ""}, {"*.evil.example", ""}, {"evil.co.uk", ""}, {"someone.github.io", ""}, {"203.0.113.7", ""}, {"203.0.0.0/16", ""}, {"2001:db8::/32", ""},
+		{"evil.example", ""}, {"*.evil.example", ""}, {"evil.co.uk", ""}, {"someone.github.io", ""}, {"203.0.113.7", ""}, {"203.0.113.53", "203.0.113.53"}, {"203.0.113.0/24", "root server"}, {"use-application-dns.net", "infrastructure"}, {"198.51.0.0/16", ""}, {"2001:db8::/32", ""},
 		{".", "root"}, {"com", "top-level"}, {"*.com", "top-level"}, {"co.uk", "public suffix"}, {"github.io", "public suffix"}, {"*.github.io", "public suffix"},
 		{"dns.isp.example", "dns.isp.example"}, {"*.isp.example", "dns.isp.example"}, {"isp.example", ""}, {"a.root-servers.net", "root-servers.net"},
 		{"root-servers.net", "infrastructure"}, {"_dns.resolver.arpa", "resolver.arpa"}, {"7.113.0.203.in-addr.arpa", "in-addr.arpa"},
@@ -213,7 +213,7 @@ func TestUnreadableFileChangesNothing(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
-	importText(t, dir, text("a.txt", "evil.example\n*.evil.example\nother.example\n203.0.113.0/24\n"))
+	importText(t, dir, text("a.txt", "evil.example\n*.evil.example\nother.example\n198.51.100.0/24\n"))
 	w := open(t, dir)
 	subjects := func(texts ...string) []Subject {
 		var out []Subject
@@ -231,7 +231,7 @@ func TestRemove(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "absent.example") || w.State().Size() != size {
 		t.Errorf("error %v, log grew by %d", err, w.State().Size()-size)
 	}
-	n, _, err := w.Remove(t.Context(), subjects("evil.example", "203.0.113.0/24"), "a false positive")
+	n, _, err := w.Remove(t.Context(), subjects("evil.example", "198.51.100.0/24"), "a false positive")
 	if err != nil || n != 3 {
 		t.Errorf("%d listings ended, error %v", n, err)
 	}
@@ -451,4 +451,20 @@ func FuzzParseSubject(f *testing.F) {
 			t.Errorf("%q: %+v reads back as %+v, %v", s, subject, again, err)
 		}
 	})
+}
+
+// TestLostLogIsNotBegunAnew holds that a folder whose log is gone does not get a second history.
+func TestLostLogIsNotBegunAnew(t *testing.T) {
+	dir := t.TempDir()
+	importText(t, dir, text("a.txt", "evil.example\n"))
+	if err := os.RemoveAll(filepath.Join(dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), Config{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "restore the log") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "log")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a new log was begun: %v", err)
+	}
 }

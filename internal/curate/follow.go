@@ -137,7 +137,7 @@ func readPointer(dir string) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(strings.TrimSuffix(string(b), "\n"), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s is damaged: it holds no number; remove it and run shoji list status", pointerPath(dir))
+		return 0, fmt.Errorf("%s is damaged: it holds no number; shoji serve and shoji list import make it anew from the log", pointerPath(dir))
 	}
 	return n, nil
 }

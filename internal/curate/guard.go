@@ -20,17 +20,22 @@ const (
 // Guard refuses listings that would take down more than their subject.
 // The zero Guard knows no names of the resolver's own.
 type Guard struct {
-	own []dns.Name
+	own   []dns.Name
+	addrs []netip.Addr
 }
 
 // infrastructure holds names that resolution itself needs, and names that are
 // answered locally and never from the Internet (RFC 6761, RFC 9462).
-var infrastructure = []string{"root-servers.net", "resolver.arpa", "in-addr.arpa", "ip6.arpa", "localhost"}
+var infrastructure = []string{
+	"root-servers.net", "gtld-servers.net", "resolver.arpa", "in-addr.arpa", "ip6.arpa", "home.arpa", "ipv4only.arpa",
+	"localhost", "local", "invalid", "onion", "use-application-dns.net",
+}
 
-// NewGuard makes a Guard for a resolver that is itself called by the names own.
-// It returns an error for a name that is none.
-func NewGuard(own []string) (Guard, error) {
-	var g Guard
+// NewGuard makes a Guard for a resolver that is itself called by the names own,
+// and that needs the addresses addrs: its own, and those of the root servers. It
+// returns an error for a name that is none.
+func NewGuard(own []string, addrs []netip.Addr) (Guard, error) {
+	g := Guard{addrs: addrs}
 	for _, s := range append(append([]string(nil), infrastructure...), own...) {
 		n, err := dns.ParseName(s)
 		if err != nil {
@@ -74,6 +79,11 @@ func (g Guard) Prefix(p netip.Prefix) string {
 		return "too broad an address range"
 	case a.IsLoopback(), a.IsUnspecified(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsPrivate():
 		return "an address range that is not on the Internet"
+	}
+	for _, own := range g.addrs {
+		if p.Contains(own.Unmap()) {
+			return "an address of the resolver or a root server (" + own.Unmap().String() + ")"
+		}
 	}
 	return ""
 }

@@ -23,6 +23,9 @@ type cut struct {
 	// hints marks the configured root servers, from which the root is primed.
 	hints bool
 
+	// unprimed marks a root that the hints serve for, since priming drew no answer of use.
+	unprimed bool
+
 	up dns.Name // the zone whose servers gave the referral
 
 	// ds is what the parent said of the zone's keys with the referral: DS and its

@@ -23,11 +23,18 @@ func (r *Resolver) hintsCut(hints []Hint) *cut {
 }
 
 // Prime asks the root servers of the hints for the root's name servers (RFC 9609),
-// unless that is known already. It reports whether any of them answered.
+// unless that is known already. It returns an error where none of them answers that,
+// be it that somebody on the way answers in their stead and refuses.
 func (r *Resolver) Prime(ctx context.Context) error {
-	_, err := r.enclosing(ctx, newWork(r.now()), dns.Root)
+	c, err := r.enclosing(ctx, newWork(r.now()), dns.Root)
+	if err == nil && c.unprimed {
+		return errUnprimed
+	}
 	return err
 }
+
+// errUnprimed says that priming drew replies of no use.
+var errUnprimed = &failure{dns.EDENoReachableAuthority, "replies came from the root servers' addresses, and none with the root's name servers; something on the way may be answering instead"}
 
 // prime replaces the hints by what a root server says. Where root servers answer,
 // but not that question, the hints serve as they are for a while.
@@ -73,7 +80,7 @@ func (r *Resolver) addHinted(c *cut, i int, hints *cut) {
 // unprimed is a cut of the root made of the hints alone.
 func (r *Resolver) unprimed(hints *cut) *cut {
 	now := r.now()
-	c := &cut{zone: dns.Root, born: now, expires: now.Add(primeRetry)}
+	c := &cut{zone: dns.Root, born: now, expires: now.Add(primeRetry), unprimed: true}
 	hints.mu.Lock()
 	c.names = append(c.names, hints.names...)
 	c.targets = append(c.targets, hints.targets...)
