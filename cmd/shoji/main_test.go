@@ -124,6 +124,9 @@ func TestLab(t *testing.T) {
 	if r := ask(t, l.filtered[0], "www.bank.test"); !r.Validated || !strings.Contains(r.Answer[0], "192.0.2.20") {
 		t.Errorf("a signed name: %+v", r)
 	}
+	if r := ask(t, l.filtered[0], "www.bank.test RRSIG"); r.RCode != "NOERROR" || len(r.Answer) == 0 || r.Validated {
+		t.Errorf("signatures, which nobody signs: %+v", r)
+	}
 	if r := ask(t, l.filtered[0], "bogus.test"); r.RCode != "SERVFAIL" || len(r.Answer) != 0 {
 		t.Errorf("broken signatures: %+v", r)
 	}

@@ -95,6 +95,11 @@ func (c *chain) step() bool {
 		return c.redirect(set)
 	}
 	if set := pick(c.name, c.m.Type, c.m.Answer); len(set) > 0 {
+		if c.m.Type == dns.TypeRRSIG { // signatures are not signed: RFC 4035 §2.2
+			c.Status = Status{outcome: insecure}
+			c.Records = append(c.Records, set...)
+			return false
+		}
 		c.accept(set)
 		return false
 	}
