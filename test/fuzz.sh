@@ -1,8 +1,9 @@
 #!/bin/bash
-# fuzz.sh TIME: every fuzz target of the module for TIME each (such as 3s, 5m).
+# fuzz.sh HOW_LONG: every fuzz target of the module for that long each: a time (5m) or a
+# number of inputs (5000x).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-time=${1:?usage: fuzz.sh TIME}
+time=${1:?usage: fuzz.sh HOW_LONG}
 grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . >/dev/null || { echo "no fuzz targets" >&2; exit 1; }
 grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do
   grep -hoE '^func Fuzz[A-Za-z0-9]+' "$dir"/*_test.go | sed 's/^func //' | while read -r target; do

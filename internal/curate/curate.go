@@ -148,12 +148,12 @@ func ParseSubject(s string) (Subject, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return Subject{Prefix: p.Masked(), Scope: feed.Prefix}, nil
 	}
-	if a, err := netip.ParseAddr(s); err == nil {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		return Subject{Prefix: netip.PrefixFrom(a, a.BitLen()), Scope: feed.Prefix}, nil
 	}
 	text, subtree := strings.CutPrefix(s, "*.")
 	name, err := dns.ParseName(text)
-	if err != nil || text == "*" {
+	if err != nil || text == "*" || strings.ContainsAny(name.String(), ":/%") { // a mistyped address is no name
 		return Subject{}, fmt.Errorf("%q is neither a domain name, *.NAME, an address nor a prefix", s)
 	}
 	if subtree {

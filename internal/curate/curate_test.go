@@ -426,7 +426,7 @@ func TestParseSubject(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, s, err)
 		}
 	}
-	for _, text := range []string{"", "a..b", strings.Repeat("a", 64) + ".example", "*."} {
+	for _, text := range []string{"", "a..b", strings.Repeat("a", 64) + ".example", "*.", "*", "192.0.2.0/99", "2001:db8::g", "fe80::1%eth0"} {
 		if s, err := ParseSubject(text); err == nil && s.Name != dns.Root {
 			t.Errorf("%q was read as %+v", text, s)
 		}
@@ -434,7 +434,7 @@ func TestParseSubject(t *testing.T) {
 }
 
 func FuzzParseSubject(f *testing.F) {
-	for _, s := range []string{"evil.example", "*.evil.example", "192.0.2.1", "2001:db8::/32", "\\000.example", "*.", "."} {
+	for _, s := range []string{"evil.example", "*.evil.example", "192.0.2.1", "2001:db8::/32", "\\000.example", "*.", ".", "00:aa0::0%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
