@@ -43,7 +43,7 @@ need "${1:-}"
 
 start() { # start NAME COMMAND...: in the namespace, logged to $W/NAME.log
   local name=$1; shift
-  inside "$@" > "$W/$name.log" 2>&1 & PIDS+=($!)
+  ip netns exec "$NS" "$@" > "$W/$name.log" 2>&1 & PIDS+=($!) # the command itself: ip execs it
 }
 ask() { inside dig +tries=1 +time=5 +noall +answer +comments +nottlid "$@"; }
 wait_for() { # wait_for SERVER PORT NAME: until any reply comes, 20 s at most
