@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -70,6 +71,9 @@ func (r *record) checkMember(m member) error {
 	case mSalt:
 		if !isHex(b, 2*len(Salt{})) {
 			return fmt.Errorf("%q is not %d lower-case hexadecimal digits", b, 2*len(Salt{}))
+		}
+		if string(b) == string(bytes.Repeat([]byte{'0'}, len(b))) {
+			return errors.New("the salt is all zero")
 		}
 	case mName:
 		return checkName(b)

@@ -20,8 +20,8 @@ type Checkpoint struct {
 }
 
 // MaxCheckpoint is the longest note that OpenCheckpoint reads: a body of three
-// lines and room for some hundred cosignatures.
-const MaxCheckpoint = 64 << 10
+// lines and room for 32 cosignatures of ML-DSA-44, or 100, the most that a note may have, of Ed25519.
+const MaxCheckpoint = 128 << 10
 
 // OpenCheckpoint verifies and reads a checkpoint (https://c2sp.org/tlog-checkpoint)
 // that log's key signed. The key's name is the origin that it must have.
@@ -31,7 +31,7 @@ func OpenCheckpoint(raw []byte, log note.Verifier) (Checkpoint, error) {
 	}
 	n, err := note.Open(raw, note.VerifierList(log))
 	if err != nil {
-		return Checkpoint{}, signatureError(err, log)
+		return Checkpoint{}, openError(err, log)
 	}
 	c, err := parseCheckpoint(n.Text)
 	if err != nil {
@@ -44,11 +44,18 @@ func OpenCheckpoint(raw []byte, log note.Verifier) (Checkpoint, error) {
 	return c, nil
 }
 
-func signatureError(err error, log note.Verifier) error {
-	if unverified := (*note.UnverifiedNoteError)(nil); errors.As(err, &unverified) {
+// ErrNoNote says that what stands in a checkpoint's place is no signed note at all.
+var ErrNoNote = errors.New("no signed note")
+
+func openError(err error, log note.Verifier) error {
+	unverified, invalid := (*note.UnverifiedNoteError)(nil), (*note.InvalidSignatureError)(nil)
+	switch {
+	case errors.As(err, &unverified):
 		return fmt.Errorf("not signed by the key %s+%08x: %w", log.Name(), log.KeyHash(), err)
+	case errors.As(err, &invalid):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrNoNote, err)
 }
 
 func parseCheckpoint(text string) (Checkpoint, error) {

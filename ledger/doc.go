@@ -8,6 +8,13 @@
 // tip is a signed checkpoint (https://c2sp.org/tlog-checkpoint). Its n-th leaf
 // is entry n, counted from 0.
 //
+// # Witnesses
+//
+// Witnesses cosign a checkpoint (https://c2sp.org/tlog-cosignature) once they have seen that
+// it continues the one before. Which of them it takes is a [WitnessPolicy], written as
+// https://c2sp.org/tlog-policy has it; its Check tells who cosigned a checkpoint, and whether
+// that is enough.
+//
 // # Entries
 //
 // An entry is one JSON object in canonical form (RFC 8785): members sorted, no
@@ -48,16 +55,17 @@
 //	license     the source's licence, an SPDX expression where there is one
 //	listing     the entry that a case is about
 //	location    where a source is read from
-//	map         digest: the root of a verifiable map over the compiled list
+//	map         digest: the root of a verifiable map over the compiled list, see Maps
 //	name        presentation form in lower case, without the trailing dot
 //	note        a sentence for people
 //	policy      digest of the policy's document
 //	prefix      an address prefix, without host bits
-//	salt        32 hexadecimal digits: see Commit
+//	salt        32 hexadecimal digits, not all zero: see Commit. Of what is listed at a time, no more than
+//	            MaxSalts salts can be compiled into a list: a log has one, and another one while it changes
 //	scope       "exact", "subtree" or "prefix"
 //	size        entries of the log that the list was compiled from
 //	source      token: the source's identity
-//	status      token: the state of a source or of a case after this entry
+//	status      token: the state of a source or of a case (see CaseReceived) after this entry
 //	time        UTC in whole seconds, as 2026-01-02T03:04:05Z
 //	title       a headline for people
 //	version     token: the policy's version
@@ -66,6 +74,51 @@
 // MaxToken characters of a-z 0-9 and . _ - + / : and begins with a letter or a
 // digit. Numbers are whole, from 0 to 2⁵³−1. Text is UTF-8 without control
 // characters; document and note may hold tabs and line feeds.
+//
+// # Maps
+//
+// A map answers whether a subject is listed, with a proof either way, to whoever shows
+// only a few bits of a hash. It is a function of what is listed at an epoch. Its root
+// is the SHA-256 of its head, which is a text of these lines, each ended by a line feed:
+//
+//	shoji map 1
+//	size N      entries of the log that the list was compiled from
+//	count N     listings
+//	pages N     of the map: the least power of two that leaves 1024 to a page on average, up to 65536
+//	wide N      listings whose group is themselves: a name of one label, a prefix shorter than a group's
+//	salt HEX    for each salt of commitments, ascending; none is all zero
+//	tree HEX    root of the tree of pages
+//
+// A subject's key is 16 octets: octets 2 to 15 of SHA-256(salt ‖ scope ‖ 0 ‖ subject), and the
+// first two of SHA-256("group" ‖ 0 ‖ group). The salt is 16 zero octets for what is told; scope is
+// the word; the subject is the name or prefix as an entry writes it. The group is the name's last two
+// labels, or its one; of a prefix the /16 (IPv4) or /32 (IPv6) that it is in, 0.0.0.0/0 or ::/0
+// if it is shorter. A commitment has the same octets, from 0 on with the group's first, so that its key
+// can be taken from it.
+//
+// A page holds the subjects whose group's two octets, as a number with the highest bit first, begin
+// with the page's number: of 1024 pages, page 3 those that begin with 0000000011. So all listings that
+// could filter a name are in one page, the name's, unless there are wide ones, which are in the pages
+// of their own groups. Records of 24 octets, the key and the entry number with its highest octet first,
+// stand in ascending order. A page of n records has the least power of two of buckets that leaves 16 to a
+// bucket on average; a record's is the first bits of its key.
+//
+// Trees are those of RFC 6962 over a power of two of leaves. A bucket's leaf is its records. A page's leaf is n in
+// 8 octets and the root of the tree of its buckets. Over HTTP, below the log's address:
+//
+//	map/current      {"epoch": N, "map": ROOT}: the last epoch entry, which the reader verifies by the log
+//	map/ROOT/head    the head
+//	map/ROOT/PAGE    a page: the hashes that lead from its leaf to the root of the tree of
+//	                 pages, 32 octets each, and then its records
+//
+// A browser needs SHA-256 and no more: hash the group, fetch the page, look for the keys of the name with
+// scope exact and of it and each name above it, down to two labels, with scope subtree; then the same with
+// each salt of the head. To verify, hash the buckets to the page's leaf and that to the tree. A proof for one
+// key (MapPage.Prove) is n, the same hashes, those from the bucket to the root of the page's tree, and
+// the bucket's records: under 2 kB for a million names.
+//
+// Who serves a page learns that somebody asks for a name of one of the groups in it, and neither
+// which nor whether it is listed: docs/verification.md says what that is worth.
 //
 // # Limits
 //

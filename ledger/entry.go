@@ -65,22 +65,6 @@ func ParseDigest(s string) (Digest, error) {
 // digestOf is b's SHA-256.
 func digestOf(b []byte) Digest { return sha256.Sum256(b) }
 
-// Salt keeps equal names from having equal commitments in two logs.
-type Salt [16]byte
-
-// Commit is the commitment to a listing of name: SHA-256 of the salt, the
-// scope, a zero octet and the name. Whoever knows the name can check it;
-// whoever can guess the name can too, so it hides a list from being read off
-// and not a single name from a suspicion.
-func Commit(salt Salt, scope Scope, name string) Digest {
-	b := make([]byte, 0, 512)
-	b = append(b, salt[:]...)
-	b = append(b, scope...)
-	b = append(b, 0)
-	b = append(b, name...)
-	return sha256.Sum256(b)
-}
-
 // Evidence is one source's claim about a subject.
 type Evidence struct {
 	Source    string    // the source's identity, as its source entry gives it

@@ -36,7 +36,7 @@ func examples() map[string]*Entry {
 			Status: "active", Location: "https://example.org/list", License: "MIT", Format: "maltrail", Interval: 3600,
 		},
 		"a case": {
-			Kind: KindCase, Time: testTime, Case: "case-7", Status: "open", Scope: ScopePrefix,
+			Kind: KindCase, Time: testTime, Case: "case-7", Status: "received", Scope: ScopePrefix,
 			Prefix: netip.MustParsePrefix("192.0.2.0/25"), Listing: &listing, Cause: "false-positive",
 		},
 		"an epoch": epochEntry(0, 0),

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/shoji-dns/shoji/ledger"
 )
 
@@ -67,11 +69,11 @@ func ExampleEntry_policy() {
 func ExampleEntry_case() {
 	listing := uint64(17)
 	print(ledger.Entry{
-		Kind: ledger.KindCase, Case: "case-7", Status: "open", Cause: "false-positive", Listing: &listing,
+		Kind: ledger.KindCase, Case: "case-7", Status: "received", Cause: "false-positive", Listing: &listing,
 		Note: "The owner says that the host was cleaned.",
 	})
 	// Output:
-	// {"case":"case-7","cause":"false-positive","kind":"case","listing":17,"note":"The owner says that the host was cleaned.","status":"open","time":"2026-01-02T03:04:05Z"}
+	// {"case":"case-7","cause":"false-positive","kind":"case","listing":17,"note":"The owner says that the host was cleaned.","status":"received","time":"2026-01-02T03:04:05Z"}
 }
 
 // The list of the first 18 entries is published and comes into force.
@@ -100,4 +102,46 @@ func ExampleParse() {
 	// octet 1: unknown member "colour"
 	// octet 16: ' ' where '"' should be: not canonical JSON (RFC 8785)
 	// unknown kind "ban"
+}
+
+// What a checkpoint has to bear, by a policy that takes two of three witnesses.
+func ExampleParseWitnessPolicy() {
+	const raw = `log.shoji.test
+1
+9HBN4DjhkC8m9hLP+RMKajnkJhR9RPRWVkpHs5MMk+Y=
+
+— log.shoji.test Hrkc/cY4K81HP105x+htEwkORyHqbqMzoR6PrObx2MfMnEeiRPMZ/IK3YEgIFHnoYvvXxlmiT2nCwUpbwTK+5Lj8aAI=
+— w1.example 5YjUtAAAAABpVzWl1EqBkkXBP36akwXsbDbCweGR5+S0Htm138yVpcUG6xlIpmBu4n4ZljSVw1P2YlMhfPnrNqLxkLETM3PTwo3SBA==
+— w3.example 8dgLuAAAAABpVzWlIqy3371U0CE00hkV4rVw0OnyXlR9EWVDhueGTJBcLc1U4mK2/WEQpTivill+xw5FQvU7kfioVTcUVfPqq9ufCw==
+`
+	policy, err := ledger.ParseWitnessPolicy([]byte(`
+witness one   w1.example+e588d4b4+BJf/yIPIC+5yN++V2bm3A9StY+YKIeYFhnaCt1uLP0MD https://w1.example/
+witness two   w2.example+0ee5fc33+BLo7YR4ogsG2qksq4+x46gc2462ZI4NTRQFxUHpLnxW1 https://w2.example/
+witness three w3.example+f1d80bb8+BEZmJ9Unc8nVzabI/SjqMex7lOaKqNQuKtMaddyNJO0H https://w3.example/
+group most 2 one two three
+quorum most
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	key, err := note.NewVerifier("log.shoji.test+1eb91cfd+AS2t66Y8jqA6iglM+/cf9SK9to/kWF5ZOKQuzBizIkt0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := ledger.OpenCheckpoint([]byte(raw), key)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	who := policy.Check(c)
+	for _, s := range who.Cosignatures {
+		fmt.Println(s.Witness, s.Time)
+	}
+	fmt.Println("missing", who.Missing, "satisfied", who.Satisfied)
+	// Output:
+	// one 2026-01-02 03:04:05 +0000 UTC
+	// three 2026-01-02 03:04:05 +0000 UTC
+	// missing [two] satisfied true
 }

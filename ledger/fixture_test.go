@@ -161,3 +161,14 @@ func manyEntries(n int) []*Entry {
 	}
 	return es
 }
+
+// forkedRoot is the root of the log's first n entries.
+func (l *memoryLog) forkedRoot(n uint64) ([32]byte, error) {
+	h, err := tlog.TreeHash(int64(n), l)
+	return h, err
+}
+
+// checkTree checks a proof of package tlog.
+func checkTree(proof tlog.TreeProof, now Checkpoint, n uint64, root [32]byte) error {
+	return tlog.CheckTree(proof, int64(now.Size), now.Root, int64(n), root)
+}

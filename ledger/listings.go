@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"net/netip"
 )
 
 // listings is every subject that was ever listed, and by which entry it is
@@ -18,6 +19,8 @@ type listings struct {
 	count uint64   // slots in use
 	arena [][]byte // chunks of keys, each with its length before it
 	live  uint64   // slots that are listed now
+
+	committed uint64 // slots of commitments
 }
 
 // slot is one subject. Entry is the list entry that holds, plus 1; 0: not listed.
@@ -126,6 +129,9 @@ func (l *listings) push(key []byte) *slot {
 	chunk = binary.LittleEndian.AppendUint16(chunk, uint16(len(key)))
 	l.arena[last] = append(chunk, key...)
 	l.count++
+	if key[0] == keyExactCommitted || key[0] == keySubtreeCommitted {
+		l.committed++
+	}
 	return s
 }
 
@@ -147,6 +153,74 @@ func (l *listings) grow() {
 		l.table[at] = e
 	}
 }
+
+// listing is slot n as a Listing; live says whether it is listed now. It is not ok
+// for a commitment.
+func (l *listings) listing(n uint64) (li Listing, live, ok bool) {
+	sl := l.slot(n)
+	if live = sl.entry != 0; live {
+		li.Entry = sl.entry - 1
+	}
+	key := l.key(sl)
+	text := string(key[1:])
+	switch key[0] {
+	case keyExact:
+		li.Scope, li.Name = ScopeExact, text
+	case keySubtree:
+		li.Scope, li.Name = ScopeSubtree, text
+	case keyPrefix:
+		li.Scope, li.Prefix = ScopePrefix, netip.MustParsePrefix(text)
+	default:
+		return li, live, false
+	}
+	return li, live, true
+}
+
+// commitment is slot n as a Commitment, as listing is for what is told.
+func (l *listings) commitment(n uint64) (c Commitment, live, ok bool) {
+	sl := l.slot(n)
+	if live = sl.entry != 0; live {
+		c.Entry = sl.entry - 1
+	}
+	key := l.key(sl)
+	switch key[0] {
+	case keyExactCommitted:
+		c.Scope = ScopeExact
+	case keySubtreeCommitted:
+		c.Scope = ScopeSubtree
+	default:
+		return c, live, false
+	}
+	copy(c.Salt[:], key[1+copy(c.Commitment[:], key[1:]):])
+	return c, live, true
+}
+
+// commitmentKey is the key of a commitment.
+func commitmentKey(c *Commitment) []byte {
+	key := make([]byte, 0, 64)
+	key = append(key, keyExactCommitted)
+	if c.Scope == ScopeSubtree {
+		key[0] = keySubtreeCommitted
+	}
+	return append(append(key, c.Commitment[:]...), c.Salt[:]...)
+}
+
+// nameKey is the key of a name with scope exact or subtree; false for another.
+func nameKey(name string, scope Scope) ([]byte, bool) {
+	key := make([]byte, 0, 256)
+	switch scope {
+	case ScopeExact:
+		key = append(key, keyExact)
+	case ScopeSubtree:
+		key = append(key, keySubtree)
+	default:
+		return nil, false
+	}
+	return append(key, name...), true
+}
+
+// prefixKey is the key of a prefix.
+func prefixKey(p netip.Prefix) []byte { return p.AppendTo([]byte{keyPrefix}) }
 
 // merge applies what d says of its subjects, in its order.
 func (l *listings) merge(d *listings) {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/bits"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -17,17 +19,19 @@ const tileHeight = 8
 
 // tiles is a Source as package tlog reads it.
 type tiles struct {
-	ctx context.Context
-	src Source
+	ctx    context.Context
+	src    Source
+	failed bool // a file could not be read
 }
 
-func (t tiles) Height() int { return tileHeight }
+func (t *tiles) Height() int { return tileHeight }
 
-func (t tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
+func (t *tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
 	data := make([][]byte, len(want))
 	for i, w := range want {
 		b, _, err := readTile(t.ctx, t.src, w.L, uint64(w.N), w.W)
 		if err != nil {
+			t.failed = true
 			return nil, err
 		}
 		data[i] = b
@@ -36,11 +40,18 @@ func (t tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
 }
 
 // SaveTiles has nothing to do: what is read from a Source is there already.
-func (t tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+func (t *tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
 // hashes reads hashes of c's tree; each is verified against its root.
 func hashes(ctx context.Context, src Source, c Checkpoint) tlog.HashReader {
-	return tlog.TileHashReader(c.tree(), tiles{ctx, src})
+	return tlog.HashReaderFunc(func(at []int64) ([]tlog.Hash, error) {
+		t := &tiles{ctx: ctx, src: src}
+		h, err := tlog.TileHashReader(c.tree(), t).ReadHashes(at)
+		if err != nil && !t.failed {
+			err = damaged("tile", "the tiles do not hash to the root of the checkpoint of %d entries: %w", c.Size, err)
+		}
+		return h, err
+	})
 }
 
 // Prove proves that c's log holds entry n.
@@ -75,10 +86,18 @@ func VerifyConsistency(ctx context.Context, src Source, older, newer Checkpoint)
 	if err != nil {
 		return err
 	}
-	if tlog.CheckTree(proof, int64(newer.Size), newer.Root, int64(older.Size), older.Root) != nil {
-		return &ForkError{Old: older, New: newer}
+	if tlog.CheckTree(proof, int64(newer.Size), newer.Root, int64(older.Size), older.Root) == nil {
+		return nil
 	}
-	return nil
+	if older.Size&(older.Size-1) == 0 { // a whole subtree, of which the proof takes the root as known
+		level := bits.TrailingZeros64(older.Size)
+		root, err := hashes(ctx, src, newer).ReadHashes([]int64{tlog.StoredHashIndex(level, 0)})
+		if err != nil {
+			return err
+		}
+		proof = slices.Insert(proof, 0, root[0])
+	}
+	return &ForkError{Old: older, New: newer, Proof: proof}
 }
 
 // ReadRaw reads the encoding of entry n of c's log. That it is entry n is
@@ -174,9 +193,15 @@ var ErrNoEpoch = errors.New("the log has no epoch entry: no list was ever publis
 // LatestEpoch finds the last epoch entry of c's log, reading backwards from its
 // end; all that it reads is verified.
 func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
+	return LatestEpochSince(ctx, src, c, 0)
+}
+
+// LatestEpochSince is LatestEpoch among entry first and those after it, for who knows what
+// stands before.
+func LatestEpochSince(ctx context.Context, src Source, c Checkpoint, first uint64) (Epoch, error) {
 	var rec record
 	bundles := (c.Size + bundleWidth - 1) / bundleWidth
-	for index := bundles; index > 0; index-- {
+	for index := bundles; index > first/bundleWidth; index-- {
 		if bundles-index == MaxEpochScan {
 			return Epoch{}, fmt.Errorf("no epoch entry among the last %d entries of the log", MaxEpochScan*bundleWidth)
 		}
@@ -186,6 +211,9 @@ func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
 		}
 		for i := len(raw) - 1; i >= 0; i-- {
 			n := (index-1)*bundleWidth + uint64(i)
+			if n < first {
+				break
+			}
 			if err := rec.read(raw[i]); err != nil {
 				return Epoch{}, &EntryError{Index: n, Err: err}
 			}
@@ -201,20 +229,9 @@ func LatestEpoch(ctx context.Context, src Source, c Checkpoint) (Epoch, error) {
 // hash to root, and the last bundle to its tile: what a writer builds on and
 // what a crash could have left half.
 func CheckEdge(ctx context.Context, src Source, size uint64, root [32]byte) error {
-	t := tree{size: size}
-	for level, count := 0, size; count > 0; level, count = level+1, count/bundleWidth {
-		row := make([]tlog.Hash, count%bundleWidth)
-		t.rows = append(t.rows, row)
-		if len(row) == 0 {
-			continue
-		}
-		b, _, err := readTile(ctx, src, level, count/bundleWidth, len(row))
-		if err != nil {
-			return err
-		}
-		for i := range row {
-			row[i] = tlog.Hash(b[32*i:])
-		}
+	t, err := readEdge(ctx, src, size, size)
+	if err != nil {
+		return err
 	}
 	if got := t.root(); got != root {
 		return fmt.Errorf("the tiles at the edge of the log's %d entries hash to %s and not to %s", size, got, tlog.Hash(root))

@@ -18,10 +18,20 @@ type Progress func(done, total uint64)
 // was verified before.
 var ErrRollback = errors.New("the log was rolled back")
 
+// ErrOtherRoot says that a log's files fit one another and not the checkpoint.
+var ErrOtherRoot = errors.New("entries and tiles were replaced, or the checkpoint is of another log")
+
 // ForkError says that the log of a checkpoint is no continuation of the log
 // that was verified before. Both notes bear the log's own signature: together
 // they prove that it was told differently to different readers.
-type ForkError struct{ Old, New Checkpoint }
+type ForkError struct {
+	Old, New Checkpoint
+
+	// Proof leads by the hashes of New's tiles to New's root, and to another root than
+	// Old's (RFC 9162 §2.1.4.2). It begins with the root of New's beginning also where Old's
+	// size is a power of two. Nil where both are of one size: there the notes say it all.
+	Proof tlog.TreeProof
+}
 
 func (e *ForkError) Error() string {
 	return fmt.Sprintf("the log forked: its checkpoint of %d entries does not continue the one of %d entries that was verified before; keep both notes, they are the proof",
@@ -64,7 +74,7 @@ func ReplayAt(ctx context.Context, src Source, log note.Verifier, size uint64, p
 		return nil, fmt.Errorf("the log has %d entries and not %d", c.Size, size)
 	}
 	s := newState()
-	if err := s.advance(ctx, src, c, size, progress); err != nil {
+	if err := s.advance(ctx, src, c, size, progress, nil); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -87,16 +97,23 @@ func (s *State) AdvanceTo(ctx context.Context, src Source, c Checkpoint, progres
 	if c.Size < s.checkpoint.Size {
 		return fmt.Errorf("%w: its checkpoint has %d entries, %d were verified before", ErrRollback, c.Size, s.checkpoint.Size)
 	}
-	return s.advance(ctx, src, c, c.Size, progress)
+	return s.advance(ctx, src, c, c.Size, progress, nil)
 }
 
-// advance verifies the log up to c and applies its entries up to the given size.
-func (s *State) advance(ctx context.Context, src Source, c Checkpoint, size uint64, progress Progress) error {
+// advance verifies the log up to c and applies its entries up to the given size. visit may
+// be nil; it is shown each entry, and the state that has all new ones before it.
+func (s *State) advance(ctx context.Context, src Source, c Checkpoint, size uint64, progress Progress, visit func(uint64, *record, *State) error) error {
 	next := &State{
 		tree: s.tree.clone(), list: newListings(),
-		epoch: s.epoch, hasEpoch: s.hasEpoch, policy: s.policy, checkpoint: c,
+		epoch: s.epoch, hasEpoch: s.hasEpoch, policy: s.policy, policyEntry: s.policyEntry, hasPolicy: s.hasPolicy, checkpoint: c,
 	}
 	r := reader{src: src, target: c, tree: s.tree.clone(), leaf: sha256.New()}
+	if visit != nil {
+		r.before = func(n uint64, rec *record) error {
+			next.tree = r.tree // which grows after visit is done with it
+			return visit(n, rec, next)
+		}
+	}
 	err := r.read(ctx, progress, func(n uint64, rec *record) error {
 		if n+1 == s.checkpoint.Size && r.tree.root() != s.checkpoint.Root {
 			return errUnlike
@@ -119,8 +136,8 @@ func (s *State) advance(ctx context.Context, src Source, c Checkpoint, size uint
 		return err
 	}
 	if r.tree.root() != c.Root {
-		return s.unlike(ctx, src, c, fmt.Errorf("the log's entries hash to %s, its checkpoint of %d entries says %s: entries and tiles were replaced, or the checkpoint is of another log",
-			r.tree.root(), c.Size, tlog.Hash(c.Root)))
+		return s.unlike(ctx, src, c, fmt.Errorf("the log's entries hash to %s, its checkpoint of %d entries says %s: %w",
+			r.tree.root(), c.Size, tlog.Hash(c.Root), ErrOtherRoot))
 	}
 	if s.list.count > 0 {
 		s.list.merge(next.list)
@@ -150,7 +167,8 @@ func (s *State) unlike(ctx context.Context, src Source, c Checkpoint, otherwise 
 type reader struct {
 	src    Source
 	target Checkpoint
-	tree   tree // of what was read
+	tree   tree                              // of what was read
+	before func(n uint64, rec *record) error // is shown an entry before tree contains it; may be nil
 	leaf   hash.Hash
 	rec    record
 	leaves [bundleWidth]tlog.Hash
@@ -203,6 +221,12 @@ func (r *reader) bundle(ctx context.Context, index uint64, each func(n uint64, r
 			continue
 		}
 		n := first + uint64(i)
+		malformed := r.rec.read(entry)
+		if malformed == nil && r.before != nil {
+			if err := r.before(n, &r.rec); err != nil {
+				return err
+			}
+		}
 		err := r.tree.add(r.leaves[i], func(level int, index uint64, hashes []tlog.Hash) error {
 			if level == 0 {
 				return nil // compared as a whole already
@@ -212,8 +236,8 @@ func (r *reader) bundle(ctx context.Context, index uint64, each func(n uint64, r
 		if err != nil {
 			return err
 		}
-		if err := r.rec.read(entry); err != nil {
-			return &EntryError{Index: n, Err: err}
+		if malformed != nil {
+			return &EntryError{Index: n, Err: malformed}
 		}
 		if err := each(n, &r.rec); err != nil {
 			return entryFault(n, err)

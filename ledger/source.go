@@ -75,13 +75,19 @@ func (f *Folder) Read(ctx context.Context, path string, limit int64) ([]byte, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	info, err := f.root.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // to open a pipe would wait for a writer
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
 	file, err := f.root.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
+	if info, err = file.Stat(); err != nil {
 		return nil, err
 	}
 	if info.Size() > limit {

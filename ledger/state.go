@@ -43,12 +43,14 @@ type Epoch struct {
 //
 // Any number of goroutines may read a State; nobody may while it advances.
 type State struct {
-	tree       tree
-	list       *listings
-	epoch      Epoch
-	hasEpoch   bool
-	policy     Digest
-	checkpoint Checkpoint
+	tree        tree
+	list        *listings
+	epoch       Epoch
+	hasEpoch    bool
+	policy      Digest
+	policyEntry uint64
+	hasPolicy   bool // among the entries that were read
+	checkpoint  Checkpoint
 }
 
 func newState() *State { return &State{list: newListings()} }
@@ -77,46 +79,20 @@ func (s *State) Policy() Digest { return s.policy }
 func (s *State) Listings() iter.Seq[Listing] {
 	return func(yield func(Listing) bool) {
 		for n := range s.list.count {
-			sl := s.list.slot(n)
-			if sl.entry == 0 {
-				continue
-			}
-			key := s.list.key(sl)
-			l := Listing{Entry: sl.entry - 1}
-			text := string(key[1:])
-			switch key[0] {
-			case keyExact:
-				l.Scope, l.Name = ScopeExact, text
-			case keySubtree:
-				l.Scope, l.Name = ScopeSubtree, text
-			case keyPrefix:
-				l.Scope, l.Prefix = ScopePrefix, netip.MustParsePrefix(text)
-			default:
-				continue
-			}
-			if !yield(l) {
+			l, live, ok := s.list.listing(n)
+			if live && ok && !yield(l) {
 				return
 			}
 		}
 	}
 }
 
-// Commitments yields what is listed without being told.
+// Commitments yields what is listed without being told, in the same order.
 func (s *State) Commitments() iter.Seq[Commitment] {
 	return func(yield func(Commitment) bool) {
 		for n := range s.list.count {
-			sl := s.list.slot(n)
-			key := s.list.key(sl)
-			if sl.entry == 0 || key[0] != keyExactCommitted && key[0] != keySubtreeCommitted {
-				continue
-			}
-			c := Commitment{Scope: ScopeExact, Entry: sl.entry - 1}
-			if key[0] == keySubtreeCommitted {
-				c.Scope = ScopeSubtree
-			}
-			copy(c.Commitment[:], key[1:])
-			copy(c.Salt[:], key[1+len(c.Commitment):])
-			if !yield(c) {
+			c, live, ok := s.list.commitment(n)
+			if live && ok && !yield(c) {
 				return
 			}
 		}
@@ -125,21 +101,16 @@ func (s *State) Commitments() iter.Seq[Commitment] {
 
 // Lookup finds the entry that lists exactly this name with exactly this scope.
 func (s *State) Lookup(name string, scope Scope) (entry uint64, ok bool) {
-	key := make([]byte, 0, 256)
-	switch scope {
-	case ScopeExact:
-		key = append(key, keyExact)
-	case ScopeSubtree:
-		key = append(key, keySubtree)
-	default:
+	key, ok := nameKey(name, scope)
+	if !ok {
 		return 0, false
 	}
-	return s.lookup(append(key, name...))
+	return s.lookup(key)
 }
 
 // LookupPrefix finds the entry that lists exactly this prefix.
 func (s *State) LookupPrefix(p netip.Prefix) (entry uint64, ok bool) {
-	return s.lookup(p.AppendTo([]byte{keyPrefix}))
+	return s.lookup(prefixKey(p))
 }
 
 func (s *State) lookup(key []byte) (uint64, bool) {
@@ -163,7 +134,7 @@ func (s *State) apply(n uint64, r *record) error {
 	case KindDelist:
 		s.list.clear(r.key(buf[:0]))
 	case KindPolicy:
-		s.policy = r.digest(mPolicy)
+		s.policy, s.policyEntry, s.hasPolicy = r.digest(mPolicy), n, true
 	case KindEpoch:
 		e := r.epoch(n)
 		if e.Size > n {

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/curate"
+	"github.com/shoji-dns/shoji/internal/ech"
 	"github.com/shoji-dns/shoji/internal/resolve"
 )
 
@@ -50,7 +52,23 @@ func convertible(conf config.Config) error {
 	_, err2 := anchors(conf)
 	_, err3 := names("resolve.negative_trust_anchors", conf.Resolve.Insecure)
 	_, err4 := guard(conf)
-	return errors.Join(err1, err2, err3, err4)
+	served, err8 := zones(conf)
+	_, err5 := ownAnswers(conf, served, false, conf.Encrypted.Filtered, nil)
+	_, err6 := inForce(conf)
+	_, err7 := sources(conf)
+	_, err9 := network(conf)
+	_, err10 := structuredError(conf, origins(conf)...)
+	_, err11 := logConfig(conf)
+	_, err12 := carrier(conf, slog.Default())
+	if _, err := certificates(conf.Encrypted.ACME.CA); err != nil {
+		return fmt.Errorf("configuration: encrypted.acme.ca: %w", err)
+	}
+	if name := conf.Encrypted.Public(); name != "" {
+		if err := ech.CheckName(name); err != nil {
+			return fmt.Errorf("configuration: encrypted.ech.public_name: %w", err)
+		}
+	}
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, readable(conf), transferable(conf), followable(conf))
 }
 
 // guard refuses listings that would harm this resolver itself.

@@ -74,7 +74,7 @@ func (f labFlags) open(conf *config.Config, named bool) (*surroundings, error) {
 		}
 		s.seed = append(s.seed, subject)
 	}
-	conf.Forward = nil
+	conf.Forward, conf.Fallback, conf.ForwardCA, conf.Resolve.Zones = nil, false, "", nil
 	return s, nil
 }
 

@@ -7,32 +7,44 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/feed"
+	"github.com/shoji-dns/shoji/internal/follow"
+	"github.com/shoji-dns/shoji/internal/policy"
+	"github.com/shoji-dns/shoji/internal/sequence"
 	"github.com/shoji-dns/shoji/ledger"
 )
 
 // listCmd changes or shows the list.
 type listCmd struct {
-	Import listImportCmd `cmd:"" help:"Read list files into the log and bring the result into force."`
-	Remove listRemoveCmd `cmd:"" help:"Delist names, addresses or prefixes."`
-	Status listStatusCmd `cmd:"" help:"Show which list is in force."`
+	Import  listImportCmd  `cmd:"" help:"Read list files into the log and bring the result into force."`
+	Update  listUpdateCmd  `cmd:"" help:"Read the configured sources, decide by the policy and bring the result into force."`
+	Review  listReviewCmd  `cmd:"" help:"Show what waits for a person's word."`
+	Confirm listConfirmCmd `cmd:"" help:"List what waits for a person's word."`
+	Reject  listRejectCmd  `cmd:"" help:"Do not list what waits for a person's word."`
+	Remove  listRemoveCmd  `cmd:"" help:"Delist names, addresses or prefixes."`
+	Status  listStatusCmd  `cmd:"" help:"Show which list is in force."`
+	Export  listExportCmd  `cmd:"" help:"Print the list in force for other resolvers."`
 }
 
 type listImportCmd struct {
 	settings
 	Files     []string `arg:"" help:"List files, folders of them, or - for standard input." placeholder:"FILE"`
 	Source    string   `required:"" help:"Who claims it: a short identity that stands in the log, such as example-feed." placeholder:"ID"`
-	Kind      string   `required:"" help:"What is claimed, such as c2 or malware-host." placeholder:"KIND"`
+	Kind      string   `required:"" help:"What is claimed, such as c2, which is what the default policy lists." placeholder:"KIND"`
 	Scope     string   `help:"List names exact or with their subtree. Default: what the file's format says." enum:",exact,subtree" default:"" placeholder:"SCOPE"`
-	Format    string   `help:"plain, hosts, adblock, rpz, csv or maltrail. Default: detected." enum:",plain,hosts,adblock,rpz,csv,maltrail" default:"" placeholder:"FORMAT"`
+	Format    string   `help:"plain, hosts, adblock, rpz, csv, maltrail, json, misp or stix. Default: detected." enum:",plain,hosts,adblock,rpz,csv,maltrail,json,misp,stix" default:"" placeholder:"FORMAT"`
 	Reference string   `help:"Where the claim can be read, for lines that say no place." placeholder:"URL"`
 	Family    string   `help:"Malware family, for lines that name none." placeholder:"NAME"`
+	Confirm   bool     `help:"Confirm what was removed from the list before, or is a popular name, so that it is listed."`
 	DryRun    bool     `help:"Say what would change and change nothing."`
 	JSON      bool     `help:"Print the report as JSON." name:"json"`
 }
@@ -42,6 +54,9 @@ func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
 		if err := ledger.CheckToken(token); err != nil {
 			return usageError{fmt.Errorf("%s %q: %w", flag, token, err)}
 		}
+	}
+	if kinds := policy.Kinds(); !slices.Contains(kinds, c.Kind) {
+		return usageError{fmt.Errorf("--kind %q is no kind of evidence; the kinds are %s", c.Kind, strings.Join(kinds, ", "))}
 	}
 	files, err := listFiles(ctx, c.Files, t)
 	if err != nil {
@@ -56,14 +71,14 @@ func (c *listImportCmd) Run(ctx context.Context, t terminal) error {
 		}
 		defer cleanup()
 	}
-	w, err := c.settings.writer(ctx, p)
+	w, done, err := c.settings.writer(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer done()
 	rep, err := w.Import(ctx, files, curate.Claim{
 		Source: c.Source, Kind: c.Kind, Reference: c.Reference, Family: c.Family,
-		Format: feed.Format(c.Format), Scope: feed.Scope(c.Scope),
+		Format: feed.Format(c.Format), Scope: feed.Scope(c.Scope), Confirmed: c.Confirm,
 	}, c.DryRun)
 	p.clear()
 	if err != nil {
@@ -187,17 +202,49 @@ func (i *interruptible) Close() error {
 	return nil
 }
 
-// writer opens the state folder for changes.
-func (s settings) writer(ctx context.Context, p *progress) (*curate.Writer, error) {
+// writer opens the state folder and its evidence for changes, which are made at a low
+// priority. done closes them.
+func (s settings) writer(ctx context.Context, p *progress) (w *curate.Writer, done func(), err error) {
+	yieldToOthers()
 	conf, err := s.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	guard, err := guard(conf)
+	return openWriter(ctx, conf, p.show, nil)
+}
+
+// writerOfOld is writer for what changes a log that is there.
+func (s settings) writerOfOld(ctx context.Context, p *progress) (w *curate.Writer, done func(), err error) {
+	conf, err := s.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return curate.Open(ctx, curate.Config{Dir: conf.State, Guard: guard, Progress: p.show})
+	if _, err := curationOf(conf); err != nil { // before a folder is blamed
+		return nil, nil, err
+	}
+	if following(conf) == nil {
+		if _, err := verifierKey(conf); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s.writer(ctx, p)
+}
+
+// openWriter opens a configuration's state folder and evidence for changes. done closes them.
+func openWriter(ctx context.Context, conf config.Config, progress func(string, uint64, uint64), log *slog.Logger) (w *curate.Writer, done func(), err error) {
+	by, err := curationOf(conf)
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := store(ctx, conf)
+	if err != nil {
+		return nil, nil, err
+	}
+	if w, err = by.write(ctx, known, progress, log); err != nil {
+		known.Close()
+		return nil, nil, err
+	}
+	return w, func() { w.Close(); known.Close() }, nil
 }
 
 func printImport(w io.Writer, rep *curate.ImportReport, dry bool) error {
@@ -205,16 +252,29 @@ func printImport(w io.Writer, rep *curate.ImportReport, dry bool) error {
 		if f.Refused != "" {
 			fmt.Fprintf(w, "%s: refused: %s\n", f.File, f.Refused)
 		} else {
-			fmt.Fprintf(w, "%s: %s, %d lines: %d new, %d known already, %d refused, %d malformed\n",
-				f.File, f.Format, f.Lines, f.Listed, f.Known, f.Guarded, f.Report.Malformed)
+			fmt.Fprintf(w, "%s: %s, %d lines: %d new, %d known already, %d not listed by the policy, %d refused, %d malformed\n",
+				f.File, f.Format, f.Lines, f.Listed, f.Known, f.NotListed(), f.Guarded, f.Report.Malformed)
 		}
 		for _, m := range f.First {
 			fmt.Fprintf(w, "  %s:%d: malformed: %s: %s\n", f.File, m.Line, m.Reason, m.Text)
 		}
+		more(w, uint64(f.Report.Malformed), f.First, "malformed")
+		for _, g := range f.FirstSpared {
+			fmt.Fprintf(w, "  %s:%d: not listed: %s: %s\n", f.File, g.Line, g.Subject, g.Why)
+		}
+		more(w, f.NotListed(), f.FirstSpared, "not listed")
+		for _, clause := range slices.Sorted(maps.Keys(f.Spared)) {
+			fmt.Fprintf(w, "  not listed by clause %s: %d\n", clause, f.Spared[clause])
+		}
 		for _, g := range f.FirstGuards {
 			fmt.Fprintf(w, "  %s:%d: refused: %s is %s\n", f.File, g.Line, g.Subject, g.Why)
 		}
-		for _, reason := range sortedReasons(f.Skipped) {
+		more(w, f.Guarded, f.FirstGuards, "refused")
+		for _, g := range f.FirstMixed {
+			fmt.Fprintf(w, "  %s:%d: listed, and mixes scripts: %s is %s to people\n", f.File, g.Line, g.Subject, g.Why)
+		}
+		more(w, f.Mixed, f.FirstMixed, "that mix scripts")
+		for _, reason := range slices.Sorted(maps.Keys(f.Skipped)) {
 			fmt.Fprintf(w, "  skipped %d: %s\n", f.Skipped[reason], reason)
 		}
 	}
@@ -227,13 +287,11 @@ func printImport(w io.Writer, rep *curate.ImportReport, dry bool) error {
 	return err
 }
 
-func sortedReasons(m map[feed.Reason]int) []feed.Reason {
-	var out []feed.Reason
-	for r := range m {
-		out = append(out, r)
+// more says how many of a kind are not shown.
+func more[T any](w io.Writer, all uint64, shown []T, what string) {
+	if hidden := all - uint64(len(shown)); hidden > 0 {
+		fmt.Fprintf(w, "  and %d more %s\n", hidden, what)
 	}
-	slices.Sort(out)
-	return out
 }
 
 // importSummary is the report as a machine reads it.
@@ -242,7 +300,8 @@ func importSummary(rep *curate.ImportReport) map[string]any {
 	for _, f := range rep.Files {
 		files = append(files, map[string]any{
 			"file": f.File, "format": f.Format, "refused": f.Refused, "lines": f.Lines, "listed": f.Listed, "known": f.Known,
-			"guarded": f.Guarded, "malformed": f.Report.Malformed, "skipped": f.Skipped, "first_malformed": f.First, "first_guarded": f.FirstGuards,
+			"not_listed": f.Spared, "first_not_listed": f.FirstSpared, "guarded": f.Guarded, "malformed": f.Report.Malformed, "skipped": f.Skipped, "first_malformed": f.First, "first_guarded": f.FirstGuards,
+			"mixed_scripts": f.Mixed, "first_mixed_scripts": f.FirstMixed,
 		})
 	}
 	return map[string]any{
@@ -267,11 +326,11 @@ func (c *listRemoveCmd) Run(ctx context.Context, t terminal) error {
 	}
 	p := newProgress(t.err)
 	defer p.clear()
-	w, err := c.settings.writer(ctx, p)
+	w, done, err := c.settings.writerOfOld(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer done()
 	n, epoch, err := w.Remove(ctx, subjects, c.Reason)
 	p.clear()
 	if err != nil {
@@ -283,7 +342,7 @@ func (c *listRemoveCmd) Run(ctx context.Context, t terminal) error {
 
 type listStatusCmd struct {
 	settings
-	JSON bool `help:"Print JSON for a machine." name:"json"`
+	JSON bool `help:"Print JSON for a machine; of several logs, a line each." name:"json"`
 }
 
 func (c *listStatusCmd) Run(ctx context.Context, t terminal) error {
@@ -291,24 +350,45 @@ func (c *listStatusCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	f, err := curate.Follow(conf.State)
-	if errors.Is(err, curate.ErrNoList) {
-		return fmt.Errorf("%s: %w; shoji serve or shoji list import makes the first one", conf.State, err)
+	status := &curate.LoopStatus{}
+	if len(conf.Sources) > 0 {
+		if status, err = sourceStatus(ctx, conf); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	alerts := status.Alerts()
+	if sequence.Waiting(conf.State) {
+		alerts = append(alerts, "the log's newest entries lack cosignatures of witnesses: shoji log publish asks for them, and says why")
 	}
-	list, epoch, err := f.Poll(ctx)
+	for i := range max(1, len(conf.Follow)) { // a log that has no list yet hides no other
+		err = errors.Join(err, c.tell(ctx, t, conf, i, alerts))
+	}
+	return err
+}
+
+// tell tells of the list of log i.
+func (c *listStatusCmd) tell(ctx context.Context, t terminal, conf config.Config, i int, alerts []string) error {
+	in, err := readList(ctx, conf, i)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
-			"state": conf.State, "log": f.Origin(), "log_size": f.LogSize(), "epoch_entry": f.Entry(),
-			"compiled_from": epoch.Size, "listings": list.Count(), "digest": epoch.Digest.String(), "time": epoch.Time,
+			"state": conf.State, "log": in.origin, "log_size": in.logSize, "epoch_entry": in.epoch.Entry,
+			"compiled_from": in.epoch.Size, "listings": in.list.Count(), "digest": in.epoch.Digest.String(), "time": in.epoch.Time,
+			"alerts": alerts, "forks": in.forks, "damaged": in.damaged,
 		})
 	}
 	_, err = fmt.Fprintf(t.out, "state     %s\nlog       %s, %d entries\nin force  log entry %d of %s: %d listings\ndigest    %s\n",
-		conf.State, f.Origin(), f.LogSize(), f.Entry(), epoch.Time.Format("2006-01-02 15:04:05 MST"), list.Count(), epoch.Digest)
+		conf.State, in.origin, in.logSize, in.epoch.Entry, in.epoch.Time.Format("2006-01-02 15:04:05 MST"), in.list.Count(), in.epoch.Digest)
+	if in.forks > 0 {
+		_, err = fmt.Fprintf(t.out, "forks     %d: the log was shown differently; the proof is in %s\n", in.forks, follow.ForkFolder(conf.State, in.key))
+	}
+	if in.damaged > 0 {
+		_, err = fmt.Fprintf(t.out, "damaged   %d: what was seen of the log was damaged on this machine; it is kept in %s: remove that once the cause is mended\n", in.damaged, follow.DamagedFolder(conf.State, in.key))
+	}
+	for _, a := range alerts {
+		_, err = fmt.Fprintf(t.out, "alert     %s\n", a)
+	}
 	return err
 }

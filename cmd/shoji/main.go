@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"k8s.io/klog/v2"
 )
 
 // Exit statuses.
@@ -20,15 +22,30 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // what was asked could not be done
 	exitUsage   = 2 // what was asked makes no sense
+
+	exitUnchecked = 3 // verify: no fault was found, and not everything could be checked
 )
 
 // cli is the command line: one field a verb, one file a verb.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the filtered resolver and its unfiltered twin."`
-	List    listCmd    `cmd:"" help:"Change or show the list of what is filtered."`
-	Query   queryCmd   `cmd:"" help:"Ask a resolver and show its answer and errors in words."`
-	Config  configCmd  `cmd:"" help:"Check a configuration file or print its schema."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run the filtered resolver and its unfiltered twin."`
+	Setup     setupCmd     `cmd:"" help:"Ask three questions and write a configuration for a node of one's own."`
+	Sinkhole  sinkholeCmd  `cmd:"" help:"Run what filtered names lead to, or show what it captured."`
+	Desk      deskCmd      `cmd:"" help:"Run the pages where people look names up, beside a state folder."`
+	List      listCmd      `cmd:"" help:"Change or show the list of what is filtered."`
+	Sources   sourcesCmd   `cmd:"" help:"Show the configured sources of evidence, and which of them fail."`
+	Verify    verifyCmd    `cmd:"" help:"Check a public log from outside: signatures, history, policy and list."`
+	Lookup    lookupCmd    `cmd:"" help:"Ask a public log whether a name is listed, with proof, without telling which name."`
+	Log       logCmd       `cmd:"" help:"Show what readers of the public log need."`
+	Explain   explainCmd   `cmd:"" help:"Say why a name or an address is filtered, or is not, and what would change that."`
+	Policy    policyCmd    `cmd:"" help:"Check or show the definition of what is filtered."`
+	Query     queryCmd     `cmd:"" help:"Ask a resolver and show its answer and errors in words."`
+	Discovery discoveryCmd `cmd:"" help:"Print what tells clients of the encrypted addresses: DDR records, options of DHCP and router advertisements."`
+	Config    configCmd    `cmd:"" help:"Check a configuration file or print its schema."`
+	Staff     staffCmd     `cmd:"" help:"Say who decides appeals, and show what they did."`
+	Backup    backupCmd    `cmd:"" help:"Write all that cannot be made anew into one file, while serve runs."`
+	Restore   restoreCmd   `cmd:"" help:"Make a state folder of a backup, without forking the log."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // terminal is where a verb reads and writes.
@@ -40,6 +57,8 @@ type terminal struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
+	// The log's storage tells by klog what it does; what it cannot do, it returns as well.
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	status := run(ctx, os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(status)
@@ -80,15 +99,27 @@ func run(ctx context.Context, args []string, t terminal) int {
 		return exitOK
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(t.err, "shoji: interrupted")
-		return exitFailure
+	default:
+		fmt.Fprintln(t.err, "shoji:", err)
 	}
-	fmt.Fprintln(t.err, "shoji:", err)
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	var status statusError
+	if errors.As(err, &status) {
+		return status.status
+	}
 	return exitFailure
 }
+
+// statusError is an error with an exit status of its own.
+type statusError struct {
+	error
+	status int
+}
+
+func (e statusError) Unwrap() error { return e.error }
 
 // usageError is an error in what was asked, not in doing it.
 type usageError struct{ error }

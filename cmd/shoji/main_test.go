@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,26 +28,58 @@ func TestScripts(t *testing.T) {
 // lab is a running `shoji serve --lab` on free ports.
 type lab struct {
 	filtered, unfiltered []string // addresses
-	state                string
+	state, conf          string
+	log                  string // where it is published
 	banner               string
 }
 
 // startLab runs serve in this process until the test ends.
 func startLab(t *testing.T, flags ...string) *lab {
 	t.Helper()
+	return startLabWith(t, "", flags...)
+}
+
+// startLabWith is startLab with more of a configuration.
+func startLabWith(t *testing.T, more string, flags ...string) *lab {
+	t.Helper()
+	return startBare(t, "log: {listen: ['127.0.0.1:0']}\nreporting: {level: error}\n"+more, flags...)
+}
+
+// startBare is startLab with a configuration that says all but what is listened on.
+func startBare(t *testing.T, more string, flags ...string) *lab {
+	t.Helper()
+	return startWith(t, more, append([]string{"--lab"}, flags...)...)
+}
+
+// startWith is startBare over the Internet that the configuration names.
+func startWith(t *testing.T, more string, flags ...string) *lab {
+	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "shoji.yaml")
-	text := "listen: {filtered: ['127.0.0.1:0', '[::1]:0'], unfiltered: ['127.0.0.1:0', '[::1]:0']}\nreporting: {level: error}\n"
+	text := "state: '" + filepath.Join(dir, "state") + "'\nlisten: {filtered: ['127.0.0.1:0', '[::1]:0'], unfiltered: ['127.0.0.1:0', '[::1]:0']}\n" + more
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{state: filepath.Join(dir, "state")}
+	l := &lab{state: filepath.Join(dir, "state"), conf: conf}
+	l.banner = startServe(t, append([]string{"--config", conf, "--state", l.state}, flags...)...)
+	l.filtered, l.unfiltered = addresses(l.banner, "filtered"), addresses(l.banner, "unfiltered")
+	if at := regexp.MustCompile(`(?m)^  log +(http://\S+/)$`).FindStringSubmatch(l.banner); at != nil {
+		l.log = at[1]
+	}
+	if len(l.filtered) != 2 || len(l.unfiltered) != 2 {
+		t.Fatalf("the banner names no addresses:\n%s", l.banner)
+	}
+	return l
+}
+
+// startServe runs serve in this process until the test ends, and returns its banner.
+func startServe(t *testing.T, flags ...string) (banner string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		args := append([]string{"serve", "--lab", "--config", conf, "--state", l.state}, flags...)
-		done <- run(ctx, args, terminal{strings.NewReader(""), w, os.Stderr})
+		done <- run(ctx, append([]string{"serve"}, flags...), terminal{strings.NewReader(""), w, os.Stderr})
 		w.Close()
 	}()
 	t.Cleanup(func() {
@@ -58,13 +91,9 @@ func startLab(t *testing.T, flags ...string) *lab {
 	})
 	lines := bufio.NewScanner(r)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Ctrl-C") {
-		l.banner += lines.Text() + "\n"
+		banner += lines.Text() + "\n"
 	}
-	l.filtered, l.unfiltered = addresses(l.banner, "filtered"), addresses(l.banner, "unfiltered")
-	if len(l.filtered) != 2 || len(l.unfiltered) != 2 {
-		t.Fatalf("the banner names no addresses:\n%s", l.banner)
-	}
-	return l
+	return banner
 }
 
 func addresses(banner, view string) []string {
@@ -130,6 +159,11 @@ func TestLab(t *testing.T) {
 	if r := ask(t, l.filtered[0], "bogus.test"); r.RCode != "SERVFAIL" || len(r.Answer) != 0 {
 		t.Errorf("broken signatures: %+v", r)
 	}
+	if r, err := http.Get(l.log + "checkpoint"); err != nil || r.StatusCode != http.StatusOK {
+		t.Errorf("the log at %q: %v, %v", l.log, r, err)
+	} else {
+		r.Body.Close()
+	}
 	if !strings.Contains(l.banner, "query c2.evil.test --server "+l.filtered[0]) {
 		t.Errorf("the banner's commands do not fit:\n%s", l.banner)
 	}
@@ -159,6 +193,27 @@ func TestListComesIntoForceWhileServing(t *testing.T) {
 	until("127.83.72.1")
 	shoji("", "list", "remove", "www.shop.test", "--reason", "a test", "--state", l.state)
 	until("192.0.2.10")
+}
+
+// TestSourcesComeIntoForceWhileServing lets two sources agree on a name before serve starts;
+// it is filtered soon after.
+func TestSourcesComeIntoForceWhileServing(t *testing.T) {
+	dir := t.TempDir()
+	conf := "sources:\n"
+	for _, id := range []string{"a", "b"} {
+		path := filepath.Join(dir, id+".txt")
+		if err := os.WriteFile(path, []byte("www.shop.test\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		conf += fmt.Sprintf("  - {id: %s, location: '%s', kinds: [c2]}\n", id, path)
+	}
+	l := startLabWith(t, conf)
+	for range 10_000 { // the loop begins when both views answer
+		if r := ask(t, l.filtered[0], "www.shop.test"); len(r.Answer) == 1 && strings.HasSuffix(r.Answer[0], "127.83.72.1") {
+			return
+		}
+	}
+	t.Fatal("what two sources say never came into force")
 }
 
 // TestLabUnderFaults asks the lab with everything that can go wrong on the way.

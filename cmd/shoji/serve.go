@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,19 +9,22 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoji-dns/shoji/internal/cache"
 	"github.com/shoji-dns/shoji/internal/config"
+	"github.com/shoji-dns/shoji/internal/credential"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/dnssec"
-	"github.com/shoji-dns/shoji/internal/exchange"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/listen"
+	"github.com/shoji-dns/shoji/internal/publish"
 	"github.com/shoji-dns/shoji/internal/resolve"
+	"github.com/shoji-dns/shoji/internal/sde"
 	"github.com/shoji-dns/shoji/internal/serve"
 	"github.com/shoji-dns/shoji/ledger"
 )
@@ -45,8 +49,11 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level(conf.Reporting.Level)}))
-	around := &surroundings{network: exchange.New(), seed: starterList(), tries: []string{
+	around := &surroundings{seed: starterList(), tries: []string{
 		"filtered c2.canary.example", "unfiltered c2.canary.example", "filtered www.example.com"}}
+	if around.network, err = network(conf); err != nil {
+		return err
+	}
 	if around.hints, err = hints(conf); err != nil {
 		return err
 	}
@@ -57,6 +64,9 @@ func (c *serveCmd) Run(ctx context.Context, t terminal) error {
 		return usageError{errors.New("--loss, --duplicate, --reorder, --truncate and --spoof are of the lab: add --lab")}
 	}
 	if c.Lab {
+		if c.State == "" && conf.State != config.Default().State {
+			log.Warn("the lab keeps its state in a folder that goes with it, not in the configuration's; --state names one that stays", "configured", conf.State)
+		}
 		if around, err = c.labFlags.open(&conf, c.State != ""); err != nil {
 			return err
 		}
@@ -89,14 +99,30 @@ func (s *surroundings) close() {
 
 // node is a running resolver: both views, and the list that it follows.
 type node struct {
-	conf     config.Config
-	log      *slog.Logger
-	around   *surroundings
-	live     filter.Live
-	follower *curate.Follower
-	epoch    *ledger.Entry
-	resolver *resolve.Resolver
-	views    []view
+	conf      config.Config
+	log       *slog.Logger
+	around    *surroundings
+	live      filter.Live
+	reasons   atomic.Pointer[sde.Template] // what filtered answers tell who asks for it
+	follower  *curate.Follower             // of the log of one's own
+	followed  []*followed                  // the logs of other operators; none: the log is one's own
+	joint     joint                        // what they add up to, where there are several
+	epoch     *ledger.Entry
+	resolver  *resolve.Resolver
+	refresher *serve.Refresher
+	keeper    *resolve.Keeper
+	copies    []copied
+	transfers *transfers // nil: the list is not given to others
+	published []*publish.Server
+	views     []view
+
+	filtered, unfiltered *serve.Server
+
+	encrypted *encrypted      // nil: there are no encrypted addresses
+	ech       *credential.ECH // nil: which names are asked for over TLS is not hidden
+	gauges    gauges
+	desk      *desks // nil: there are no pages for the public
+	sinkhole  *child // nil: none is run beside the resolver
 }
 
 // The names of the views.
@@ -121,18 +147,55 @@ func (n *node) open() error {
 	if err != nil {
 		return err
 	}
-	n.resolver = resolve.New(resolve.Config{
-		Network: n.around.network, Memory: memory, Hints: n.around.hints, Anchors: n.around.anchors, Exempt: exempt, Forward: upstreams(n.conf),
-		Minimise: minimise(n.conf.Resolve.Minimisation), NoIPv4: !*n.conf.Resolve.IPv4, NoIPv6: !*n.conf.Resolve.IPv6,
-	})
-	base := serve.Config{Cache: memory, Resolver: n.resolver, Lab: n.around.lab, Version: "shoji"}
-	filtered := base
-	filtered.Live, filtered.Sinkhole4, filtered.Sinkhole6 = &n.live, n.conf.Sinkhole.IPv4, n.conf.Sinkhole.IPv6
-	filtered.BlockTTL = time.Duration(n.conf.Sinkhole.TTL)
-	if err := n.openView(filteredView, serve.New(filtered), n.conf.Listen.Filtered); err != nil {
+	zones, err := zones(n.conf)
+	if err != nil {
 		return err
 	}
-	if err := n.openView(unfilteredView, serve.New(base), n.conf.Listen.Unfiltered); err != nil {
+	if err := n.openCopies(); err != nil {
+		return err
+	}
+	n.resolver = resolve.New(resolve.Config{
+		Network: n.around.network, Memory: memory, Hints: n.around.hints, Anchors: n.around.anchors, Exempt: exempt,
+		Validation: validation(n.conf),
+		Aggressive: *n.conf.Resolve.Aggressive,
+		TTLs:       ttls(n.conf.Cache),
+		Minimise:   minimise(n.conf.Resolve.Minimisation), NoIPv4: !*n.conf.Resolve.IPv4, NoIPv6: !*n.conf.Resolve.IPv6,
+		Zones: zones, Copies: n.replicas(), Loopback: n.conf.Resolve.Loopback, NoCookies: !*n.conf.Resolve.Cookies,
+	})
+	n.keeper = n.resolver.Keeper(n.keeping())
+	if err := n.openECH(); err != nil {
+		return err
+	}
+	base, err := ownAnswers(n.conf, zones, n.around.lab, n.conf.Encrypted.Unfiltered, n.echList())
+	if err != nil {
+		return err
+	}
+	n.refresher = serve.NewRefresher(n.resolver)
+	base.Cache, base.Resolver, base.Sentinel = memory, n.resolver, n.sentinel()
+	base.Refresher, base.Stale, base.Prefetch = n.refresher, stale(n.conf.Cache.Stale), *n.conf.Cache.Prefetch
+	base.Nonrecursive, base.Status = n.conf.Cache.Nonrecursive, n.status
+	filtered := base
+	if private, err := encryptedUpstreams(n.conf); err == nil && len(private) > 0 {
+		filtered.Cover = serve.NewCover(n.resolver)
+	}
+	if filtered.Local, err = n.telling(base.Local, zones); err != nil {
+		return err
+	}
+	filtered.Required, filtered.Structured, filtered.Logs = following(n.conf) != nil, &n.reasons, origins(n.conf)
+	filtered.Live, filtered.Sinkhole4, filtered.Sinkhole6 = &n.live, n.conf.Sinkhole.IPv4, n.conf.Sinkhole.IPv6
+	filtered.BlockTTL = time.Duration(n.conf.Sinkhole.TTL)
+	with, without := serve.New(filtered), serve.New(base)
+	n.filtered, n.unfiltered = with, without
+	n.gauges.memory, n.gauges.filtered = memory, with
+	if err := n.openView(filteredView, with, n.conf.Listen.Filtered); err != nil {
+		n.close()
+		return err
+	}
+	if err := n.openView(unfilteredView, without, n.conf.Listen.Unfiltered); err != nil {
+		n.close()
+		return err
+	}
+	if err := cmp.Or(n.openEncrypted(serve.NewEven(with, without)), n.openTransfers(), n.openLog(), n.openFollowed(), n.structure(origins(n.conf)...), n.openMetrics(), n.openDesk(), n.openSinkhole()); err != nil {
 		n.close()
 		return err
 	}
@@ -143,11 +206,7 @@ func (n *node) openView(name string, s *serve.Server, at []config.Socket) error 
 	if len(at) == 0 {
 		return nil
 	}
-	addrs := make([]netip.AddrPort, len(at))
-	for i, a := range at {
-		addrs[i] = a.AddrPort
-	}
-	l, err := listen.Listen(listen.Config{Handler: s, Addrs: addrs, Workers: n.conf.Listen.Workers, Allow: n.conf.Listen.Allow})
+	l, err := listen.Listen(sockets(n.conf, s, addrs(at)))
 	if err != nil {
 		return err
 	}
@@ -158,6 +217,9 @@ func (n *node) openView(name string, s *serve.Server, at []config.Socket) error 
 // openList puts the list in force that the state folder has, making the folder
 // and the first list where there is none.
 func (n *node) openList(ctx context.Context, p *progress) error {
+	if len(n.followed) > 0 {
+		return nil
+	}
 	err := n.loadList(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -179,27 +241,23 @@ func (n *node) openList(ctx context.Context, p *progress) error {
 
 // loadList puts the list in force that the state folder has.
 func (n *node) loadList(ctx context.Context) error {
-	f, err := curate.Follow(n.conf.State)
-	if err != nil {
-		return err
-	}
-	list, epoch, err := f.Poll(ctx)
+	f, list, epoch, err := ownList(ctx, n.conf)
 	if err != nil {
 		return err
 	}
 	n.follower, n.epoch = f, epoch
-	n.live.Swap(list)
+	n.swap(list, epochOf(epoch, f.Entry()))
 	return nil
 }
 
 // firstList opens the log for writing, which mends what is missing, and lists
 // the canaries if nothing was ever listed.
 func (n *node) firstList(ctx context.Context, p *progress) error {
-	guard, err := guard(n.conf)
+	by, err := curationOf(n.conf)
 	if err != nil {
 		return err
 	}
-	w, err := curate.Open(ctx, curate.Config{Dir: n.conf.State, Guard: guard, Progress: p.show, Logger: n.log})
+	w, err := by.write(ctx, nil, p.show, n.log)
 	if err != nil {
 		return err
 	}
@@ -211,6 +269,15 @@ func (n *node) close() {
 	for _, v := range n.views {
 		v.listen.Close()
 	}
+	n.encrypted.close()
+	n.gauges.close()
+	n.transfers.close()
+	n.closeLog()
+	for _, f := range n.followed {
+		f.done()
+	}
+	n.desk.close()
+	n.refresher.Close()
 }
 
 // run serves until ctx ends or a socket fails. The unfiltered view needs no list
@@ -222,13 +289,31 @@ func (n *node) run(ctx context.Context, t terminal) error {
 			g.Go(func() error { return v.listen.Serve(ctx) })
 		}
 	}
+	for _, k := range n.copies {
+		g.Go(func() error { k.zonecopy.Run(ctx); return nil })
+	}
+	g.Go(func() error {
+		n.keeper.Run(ctx)
+		return nil
+	})
+	n.gauges.run(ctx, g)
+	g.Go(func() error { return n.transfers.run(ctx) })
 	g.Go(func() error {
 		p := newProgress(t.err)
 		err := n.openList(ctx, p)
+		if err == nil && n.follower != nil {
+			err = n.structure(n.follower.Origin())
+		}
 		p.clear()
+		if ctx.Err() != nil { // told to stop: what is half done is gone on with at the next start
+			return nil
+		}
 		if err != nil {
 			return err
 		}
+		n.publish(ctx, g)
+		n.startDesk(ctx, g)
+		g.Go(func() error { n.sinkhole.run(ctx); return nil })
 		if err := n.announce(t); err != nil {
 			return err
 		}
@@ -237,7 +322,11 @@ func (n *node) run(ctx context.Context, t terminal) error {
 				g.Go(func() error { return v.listen.Serve(ctx) })
 			}
 		}
+		g.Go(func() error { return n.encrypted.run(ctx) })
+		g.Go(func() error { n.keepECH(ctx); return nil })
 		g.Go(func() error { return n.prime(ctx) })
+		g.Go(func() error { return n.update(ctx) })
+		g.Go(func() error { n.cosign(ctx); return nil })
 		n.follow(ctx)
 		return nil
 	})
@@ -246,11 +335,16 @@ func (n *node) run(ctx context.Context, t terminal) error {
 
 // follow puts each new list in force until ctx ends.
 func (n *node) follow(ctx context.Context) {
+	if len(n.followed) > 0 {
+		n.followAll(ctx)
+		return
+	}
 	if n.follower == nil {
 		return
 	}
 	n.follower.Run(ctx, listPoll, func(list *filter.List, epoch *ledger.Entry) {
-		n.live.Swap(list)
+		n.epoch = epoch
+		n.swap(list, epochOf(epoch, n.follower.Entry()))
 		n.log.Info("list in force", "entry", n.follower.Entry(), "listings", list.Count(), "digest", epoch.Digest)
 	}, func(err error) {
 		n.log.Error("the list in force stays as it is", "cause", err)
@@ -259,7 +353,7 @@ func (n *node) follow(ctx context.Context) {
 
 // prime says whether the Internet can be reached.
 func (n *node) prime(ctx context.Context) error {
-	if len(n.conf.Forward) > 0 {
+	if len(forwarders(n.conf)) > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, primePatience)
@@ -293,18 +387,23 @@ func (n *node) announce(t terminal) error {
 		}
 		b.WriteString("  (UDP and TCP)\n")
 	}
-	if n.epoch == nil {
+	b.WriteString(n.encrypted.lines() + n.transfers.line(n.conf) + n.logLine() + n.gauges.line() + n.desk.line() + n.sinkhole.line())
+	switch e := n.epoch; {
+	case len(n.followed) > 0:
+		for _, f := range n.followed {
+			b.WriteString(f.line())
+		}
+	case e == nil:
 		b.WriteString("  list        none\n")
-	} else {
-		fmt.Fprintf(&b, "  list        epoch %d of %s: %d listings, in force by log entry %d\n",
-			n.epoch.Size, n.epoch.Time.Format("2006-01-02 15:04 MST"), n.epoch.Count, n.follower.Entry())
+	default:
+		b.WriteString(listLine(epochOf(e, n.follower.Entry())))
 	}
 	fmt.Fprintf(&b, "  state       %s\n", n.conf.State)
 	switch {
 	case n.around.lab:
 		b.WriteString("  answers     from the lab, an Internet in this process\n")
-	case len(n.conf.Forward) > 0:
-		fmt.Fprintf(&b, "  answers     from %v\n", n.conf.Forward)
+	case len(forwarders(n.conf)) > 0:
+		fmt.Fprintf(&b, "  answers     from %s\n", strings.Join(forwarders(n.conf), ", "))
 	default:
 		b.WriteString("  answers     from the root\n")
 	}
@@ -356,19 +455,6 @@ func hints(conf config.Config) ([]resolve.Hint, error) {
 	return out, nil
 }
 
-// anchors are the configured trust anchors, by default those of the root.
-func anchors(conf config.Config) ([]dnssec.Anchor, error) {
-	text := dnssec.RootAnchors
-	if conf.Resolve.TrustAnchors != nil {
-		text = strings.Join(*conf.Resolve.TrustAnchors, "\n")
-	}
-	out, err := dnssec.ParseAnchors(text)
-	if err != nil && strings.TrimSpace(text) != "" {
-		return nil, fmt.Errorf("configuration: resolve.trust_anchors: %w", err)
-	}
-	return out, nil
-}
-
 // names reads the domain names of a configuration key.
 func names(key string, texts []string) ([]dns.Name, error) {
 	var out []dns.Name
@@ -380,14 +466,6 @@ func names(key string, texts []string) ([]dns.Name, error) {
 		out = append(out, name)
 	}
 	return out, nil
-}
-
-func upstreams(conf config.Config) []resolve.Upstream {
-	var out []resolve.Upstream
-	for _, a := range conf.Forward {
-		out = append(out, resolve.Upstream{Addr: a.Addr(), Port: a.Port()})
-	}
-	return out
 }
 
 func minimise(name string) resolve.Minimise {

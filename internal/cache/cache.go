@@ -146,6 +146,20 @@ func (c *Cache) Find(e *Entry, name []byte, t dns.Type, now time.Time) bool {
 	return s.findFailure(e, found, h, name, t, now) || found
 }
 
+// FindAnswer looks for what is known besides a failure, fresh or stale: where Find gives a
+// failure, the answer that may be served in its place (RFC 8767).
+func (c *Cache) FindAnswer(e *Entry, name []byte, t dns.Type) bool {
+	h := c.hash(name, t)
+	return c.shard(h).find(e, h, name, t)
+}
+
+// Failing reports whether there is a fresh failure: it is too early to ask again (RFC 9520).
+func (c *Cache) Failing(name []byte, t dns.Type, now time.Time) bool {
+	var e Entry
+	h := c.hash(name, t)
+	return c.shard(h).find(&e, h|failureBit, name, t) && e.Fresh(now)
+}
+
 // findFailure looks for a failure in place of what e has: nothing, or a stale answer that was
 // found.
 //

@@ -177,6 +177,29 @@ func (e *Entry) Fresh(now time.Time) bool {
 	return now.UnixNano()-e.header.born < e.header.ttl
 }
 
+// Young reports whether the answer has more than an eighth of its time before it. Most
+// answers are young, and need no closer look.
+func (e *Entry) Young(now time.Time) bool {
+	return now.UnixNano()-e.header.born < e.header.ttl-e.header.ttl>>3
+}
+
+// TTL is how long the answer is fresh, from when it was learned.
+func (e *Entry) TTL() time.Duration { return time.Duration(e.header.ttl) }
+
+// Left is how long the answer stays fresh; less than 0 is how long it has been stale.
+func (e *Entry) Left(now time.Time) time.Duration {
+	return time.Duration(e.header.born + e.header.ttl - now.UnixNano())
+}
+
+// IsFailure reports a failed resolution, or bogus data.
+func (e *Entry) IsFailure() bool { return e.header.flags&hasFailure != 0 }
+
+// Print tells this answer from others, later answers to its question among them. Two
+// answers may, by rare chance, have the same; none has 0.
+func (e *Entry) Print() uint64 {
+	return (e.header.hash ^ uint64(e.header.born)*0x9E3779B97F4A7C15) | 1<<63
+}
+
 // RCode is the answer's response code.
 func (e *Entry) RCode() dns.RCode { return e.header.rcode }
 
@@ -212,7 +235,7 @@ func (e *Entry) Len(do bool) int {
 
 // AppendMessage appends the answer as a reply to q, with the given flags, to which the
 // response code is added, and no OPT. The question's name is as q spells it. TTLs are what
-// is left of them, floor at least. It reports false, and what was appended means nothing, if
+// is left of them, or as they were learned but floor at most, whichever is more. It reports false, and what was appended means nothing, if
 // the entry was evicted meanwhile. Nothing is allocated where the capacity of out suffices.
 func (e *Entry) AppendMessage(out []byte, q *dns.Query, flags dns.Flags, now time.Time, floor uint32) ([]byte, bool) {
 	h := &e.header
@@ -245,7 +268,7 @@ func (e *Entry) age(now time.Time) uint32 {
 	return uint32(max(now.UnixNano()-e.header.born, 0) / int64(time.Second))
 }
 
-// patchTTLs takes age off each record's TTL in msg, down to floor. It reports false where
+// patchTTLs takes age off each record's TTL in msg, down to floor where it is above that. It reports false where
 // the table is not one of msg, which happens when the entry has been evicted.
 func patchTTLs(msg []byte, table []uint64, records int, age, floor uint32) bool {
 	var offsets uint64
@@ -259,7 +282,7 @@ func patchTTLs(msg []byte, table []uint64, records int, age, floor uint32) bool 
 			return false
 		}
 		ttl := binary.BigEndian.Uint32(msg[at:])
-		ttl = max(ttl-min(ttl, age), floor)
+		ttl = max(ttl-min(ttl, age), min(ttl, floor))
 		binary.BigEndian.PutUint32(msg[at:], ttl)
 	}
 	return true

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,38 @@ func (a *Address) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Forwarder is a resolver to ask: a plain address, or the URL of an encrypted one.
+type Forwarder struct {
+	Address
+	URL string // as it was written; "" for a plain address
+}
+
+// UnmarshalText reads what Address reads, and takes anything with :// for a URL.
+func (f *Forwarder) UnmarshalText(b []byte) error {
+	if strings.Contains(string(b), "://") {
+		*f = Forwarder{URL: string(b)}
+		return nil
+	}
+	return f.Address.UnmarshalText(b)
+}
+
+// Secrets are keys of 16 octets.
+type Secrets [][16]byte
+
+// UnmarshalText reads keys of 32 hexadecimal digits with commas between them.
+func (s *Secrets) UnmarshalText(b []byte) error {
+	var all Secrets
+	for i, text := range strings.Split(string(b), ",") {
+		key, err := hex.DecodeString(strings.TrimSpace(text))
+		if err != nil || len(key) != 16 {
+			return fmt.Errorf("key %d is not of 32 hexadecimal digits: make one with openssl rand -hex 16", i+1) // and is not shown
+		}
+		all = append(all, [16]byte(key))
+	}
+	*s = all
+	return nil
+}
+
 // Duration is a time span written like 10s or 1m30s.
 type Duration time.Duration
 
@@ -54,6 +87,36 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	*d = Duration(v)
 	return nil
 }
+
+// Moment is a fixed point in time, or any.
+type Moment struct {
+	Time time.Time // zero if none is set
+	Any  bool      // -1 was given
+}
+
+// UnmarshalText reads a time as RFC 3339 writes it, or by one of the two forms of RFC
+// 4034 §3.2: seconds since 1970, or the 14 digits of YYYYMMDDHHmmSS in UTC. -1 is any time.
+func (m *Moment) UnmarshalText(b []byte) error {
+	text := string(b)
+	if text == "-1" {
+		*m = Moment{Any: true}
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil && len(text) == len(signatureTime) {
+		at, err = time.Parse(signatureTime, text)
+	} else if seconds, bad := strconv.ParseUint(text, 10, 32); bad == nil {
+		at, err = time.Unix(int64(seconds), 0).UTC(), nil
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no time: write it like 2007-04-18T10:15:46Z or 1176891346, or -1 for any time", text)
+	}
+	*m = Moment{Time: at}
+	return nil
+}
+
+// signatureTime is RFC 4034's YYYYMMDDHHmmSS, as package time writes a layout.
+const signatureTime = "20060102150405"
 
 // Size is a number of octets, written like 64MiB, 1GiB or 500000.
 type Size int64

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/shoji-dns/shoji/internal/durable"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/sequence"
 	"github.com/shoji-dns/shoji/ledger"
@@ -26,6 +27,9 @@ type Follower struct {
 	tip     ledger.Checkpoint
 	entry   uint64
 	started bool
+	pause   func() // between parts of long work; nil: do not
+
+	unproved *ledger.Digest // of the list in force, if its file is still to be summed
 }
 
 // ErrNoList says that no list was ever published in a folder.
@@ -57,9 +61,11 @@ func (f *Follower) LogSize() uint64 { return f.tip.Size }
 func (f *Follower) Entry() uint64 { return f.entry }
 
 // Poll returns the list in force and its epoch entry if it is not the one that
-// Poll returned last; else nil.
+// Poll returned last; else nil. The first Poll does not sum a file whose digest
+// the folder's Writer knew and that was not written to since: Run does.
 func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error) {
-	n, err := readPointer(f.dir)
+	at, err := readPointer(f.dir)
+	n := at.epoch
 	if err != nil || f.started && n == f.entry {
 		return nil, nil, err
 	}
@@ -85,7 +91,10 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 		return nil, nil, err
 	}
 	path := listPath(f.dir, epoch.Digest)
-	if err := checkFile(path, epoch.Digest); err != nil {
+	f.unproved = nil
+	if !f.started && isMarked(f.dir, epoch.Digest) {
+		f.unproved = &epoch.Digest
+	} else if err := checkFile(path, epoch.Digest, f.pause); err != nil {
 		return nil, nil, err
 	}
 	list, err := filter.Open(path)
@@ -96,18 +105,34 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 	return list, epoch, nil
 }
 
+// breath is how long Run leaves the processor to others between two slices of a
+// file that it sums. The scheduler polls the network only when there is nothing
+// else to run, or every 10 ms: without it, a server with one processor answers
+// nobody for that long.
+const breath = 100 * time.Microsecond
+
+// faultPause is how long Run waits after a fault: a large list that is damaged is
+// not to be summed without end.
+const faultPause = time.Second
+
 // Run polls until ctx ends. It calls swap for each new list, and alarm once
-// for each new fault; a fault leaves the list in force as it is.
+// for each new fault; a fault leaves the list in force as it is. It takes its
+// time with a large list, so that queries are answered meanwhile.
 func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filter.List, *ledger.Entry), alarm func(error)) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	f.pause = func() { time.Sleep(breath) }
+	wait := time.NewTimer(every)
+	defer wait.Stop()
 	last := ""
+	if err := f.prove(); err != nil {
+		alarm(err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-wait.C:
 		}
+		next := every
 		list, epoch, err := f.Poll(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -117,29 +142,66 @@ func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filt
 				last = err.Error()
 				alarm(err)
 			}
+			next = max(every, faultPause)
 		default:
 			last = ""
 			if list != nil {
 				swap(list, epoch)
 			}
 		}
+		wait.Reset(next)
 	}
 }
 
-// readPointer is the number of the epoch entry in force.
-func readPointer(dir string) (uint64, error) {
+// prove sums a list's file that the first Poll took at a Writer's word. If it is
+// damaged, the next start makes it anew from the log.
+func (f *Follower) prove() error {
+	if f.unproved == nil {
+		return nil
+	}
+	digest := *f.unproved
+	f.unproved = nil
+	err := checkFile(listPath(f.dir, digest), digest, f.pause)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // a Writer has dropped it since
+		return nil
+	}
+	return errors.Join(fmt.Errorf("the list in force: %w; restart shoji serve, which makes it anew from the log", err), durable.Remove(markPath(f.dir)))
+}
+
+// pointer is what list/current says: which epoch entry is in force, and which
+// policy entry was when its list was compiled.
+type pointer struct {
+	epoch     uint64
+	policy    uint64
+	hasPolicy bool // else it is not known
+}
+
+// text is the pointer as its file holds it: its numbers, with a blank between them.
+func (p pointer) text() []byte {
+	if !p.hasPolicy {
+		return fmt.Appendf(nil, "%d\n", p.epoch)
+	}
+	return fmt.Appendf(nil, "%d %d\n", p.epoch, p.policy)
+}
+
+func readPointer(dir string) (pointer, error) {
 	b, err := os.ReadFile(pointerPath(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, ErrNoList
+		return pointer{}, ErrNoList
 	}
 	if err != nil {
-		return 0, err
+		return pointer{}, err
 	}
-	n, err := strconv.ParseUint(strings.TrimSuffix(string(b), "\n"), 10, 64)
+	var p pointer
+	first, second, both := strings.Cut(strings.TrimSuffix(string(b), "\n"), " ")
+	if p.epoch, err = strconv.ParseUint(first, 10, 64); err == nil && both {
+		p.policy, err = strconv.ParseUint(second, 10, 64)
+		p.hasPolicy = true
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%s is damaged: it holds no number; shoji serve and shoji list import make it anew from the log", pointerPath(dir))
+		return pointer{}, fmt.Errorf("%s is damaged: it holds no number; shoji serve and shoji list import make it anew from the log", pointerPath(dir))
 	}
-	return n, nil
+	return p, nil
 }
 
 // readEpoch reads epoch entry n of a log.

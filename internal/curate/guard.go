@@ -3,11 +3,14 @@ package curate
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/feed"
+	"github.com/shoji-dns/shoji/internal/policy"
 )
 
 // Prefixes broader than these are refused. A /32 of IPv6 is what a registry
@@ -17,11 +20,14 @@ const (
 	MinPrefixIPv6 = 32
 )
 
-// Guard refuses listings that would take down more than their subject.
+// Guard refuses listings that would take down more than their subject, whatever a policy
+// says, and is where the policy learns of public suffixes, infrastructure, own names and those that everyone needs.
 // The zero Guard knows no names of the resolver's own.
 type Guard struct {
-	own   []dns.Name
-	addrs []netip.Addr
+	own      []dns.Name
+	internet []dns.Name // infrastructure
+	everyone map[dns.Name]bool
+	addrs    []netip.Addr
 }
 
 // infrastructure holds names that resolution itself needs, and names that are
@@ -35,15 +41,35 @@ var infrastructure = []string{
 // and that needs the addresses addrs: its own, and those of the root servers. It
 // returns an error for a name that is none.
 func NewGuard(own []string, addrs []netip.Addr) (Guard, error) {
-	g := Guard{addrs: addrs}
-	for _, s := range append(append([]string(nil), infrastructure...), own...) {
+	g := Guard{addrs: addrs, everyone: make(map[dns.Name]bool)}
+	for _, text := range everyone {
+		g.everyone[dns.MustName(text)] = true
+	}
+	var err error
+	if g.internet, err = canonical(infrastructure); err == nil {
+		g.own, err = canonical(own)
+	}
+	return g, err
+}
+
+func canonical(texts []string) ([]dns.Name, error) {
+	var out []dns.Name
+	for _, s := range texts {
 		n, err := dns.ParseName(s)
 		if err != nil {
-			return Guard{}, fmt.Errorf("own name %q: %w", s, err)
+			return nil, fmt.Errorf("own name %q: %w", s, err)
 		}
-		g.own = append(g.own, n.Canonical())
+		out = append(out, n.Canonical())
 	}
-	return g, nil
+	return out, nil
+}
+
+// Why says why s may not be listed; "" where it may.
+func (g Guard) Why(s Subject) string {
+	if s.Prefix.IsValid() {
+		return g.Prefix(s.Prefix)
+	}
+	return g.Name(s.Name, s.Scope == feed.Subtree)
 }
 
 // Name says why name may not be listed; "" where it may. With subtree, the
@@ -59,12 +85,60 @@ func (g Guard) Name(name dns.Name, subtree bool) string {
 	if suffix, _ := publicsuffix.PublicSuffix(text); suffix == text {
 		return "a public suffix"
 	}
-	for _, own := range g.own {
-		if own.Equal(name) || subtree && own.IsSubdomainOf(name) || name.IsSubdomainOf(own) {
-			return "a name of the resolver or its infrastructure (" + strings.TrimSuffix(own.String(), ".") + ")"
+	for _, own := range slices.Concat(g.own, g.internet) {
+		if touches(name, subtree, own) {
+			return "a name of the resolver or its infrastructure (" + plainText(own) + ")"
 		}
 	}
 	return ""
+}
+
+// touches reports whether a listing of name would take down own or part of it.
+func touches(name dns.Name, subtree bool, own dns.Name) bool {
+	return subtree && own.IsSubdomainOf(name) || name.IsSubdomainOf(own) // a name is its own subdomain
+}
+
+// plainText is a name as the log writes it.
+func plainText(n dns.Name) string { return strings.TrimSuffix(n.String(), ".") }
+
+// nameFacts is what is known of a name, as evidence for the policy.
+func (g Guard) nameFacts(name dns.Name, subtree bool) []policy.Evidence {
+	var out []policy.Evidence
+	for _, own := range g.own {
+		if touches(name, subtree, own) {
+			out = append(out, fact(SourceOperator, policy.Own, plainText(own)))
+		}
+	}
+	for _, needed := range g.internet {
+		if touches(name, subtree, needed) {
+			out = append(out, fact(sourceShoji, policy.Infrastructure, plainText(needed)))
+		}
+	}
+	if name == dns.Root {
+		return append(out, fact(sourceShoji, policy.PublicSuffix, "the root"))
+	}
+	if g.isEveryones(name) {
+		out = append(out, fact(sourceShoji, policy.Popular, everyoneRank))
+	}
+	return append(out, suffixFacts(plainText(name.Canonical()), subtree)...)
+}
+
+// suffixFacts is what the public suffix list says of a name. A suffix of its private part,
+// which somebody registers names below for others, is a shared apex.
+func suffixFacts(text string, subtree bool) []policy.Evidence {
+	suffix, icann := publicsuffix.PublicSuffix(text)
+	private := !icann && strings.Contains(suffix, ".")
+	switch {
+	case suffix == text:
+		return []policy.Evidence{fact(sourceSuffixes, policy.PublicSuffix, "")}
+	case private:
+		return []policy.Evidence{fact(sourceSuffixes, policy.BelowSharedApex, suffix)}
+	case subtree: // all of what a rule such as *.kawasaki.jp speaks of
+		if below, _ := publicsuffix.PublicSuffix("x." + text); below == "x."+text {
+			return []policy.Evidence{fact(sourceSuffixes, policy.PublicSuffix, below)}
+		}
+	}
+	return nil
 }
 
 // Prefix says why p may not be listed; "" where it may.

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/evidence"
 	"github.com/shoji-dns/shoji/internal/feed"
+	"github.com/shoji-dns/shoji/internal/policy"
 	"github.com/shoji-dns/shoji/ledger"
 )
 
@@ -31,9 +34,10 @@ type Claim struct {
 	Family    string      // of malware, for claims that name none
 	Format    feed.Format // feed.Auto detects it
 	Scope     feed.Scope  // "" takes the format's own
+	Confirmed bool        // a person confirms what an appeal took off the list, and what the policy asks a person about
 }
 
-// Refusal is a subject that may not be listed.
+// Refusal is a subject that is not listed, or that a person should look at, and why.
 type Refusal struct {
 	Line    int
 	Subject string
@@ -43,11 +47,24 @@ type Refusal struct {
 // FileReport is what became of one file.
 type FileReport struct {
 	*feed.Report
-	Refused     string    // why the whole file was refused; "" where it was used
-	Listed      uint64    // subjects that are new to the list
-	Known       uint64    // subjects that are listed already, or stand in the file again
-	Guarded     uint64    // subjects that may not be listed
-	FirstGuards []Refusal // the first MaxShown of them
+	Refused     string            // why the whole file was refused; "" where it was used
+	Listed      uint64            // subjects that are new to the list
+	Known       uint64            // subjects that are listed already, or stand in the file again
+	Spared      map[string]uint64 // subjects that the policy does not list, by clause
+	FirstSpared []Refusal         // the first MaxShown of them
+	Guarded     uint64            // subjects that the policy lists and that may never be listed
+	FirstGuards []Refusal         // the first MaxShown of them
+	Mixed       uint64            // new listings of names that mix scripts (Spell)
+	FirstMixed  []Refusal         // the first MaxShown of them, with how they look
+}
+
+// NotListed is how many subjects the policy does not list.
+func (r *FileReport) NotListed() uint64 {
+	var n uint64
+	for _, spared := range r.Spared {
+		n += spared
+	}
+	return n
 }
 
 // ImportReport is what an import did, or would do.
@@ -57,8 +74,9 @@ type ImportReport struct {
 	Epoch  ledger.Epoch
 }
 
-// Import reads files and lists what they claim: every subject that is not
-// listed yet and that the guard lets through becomes a list entry of the log.
+// Import reads files, has the policy decide about what they claim and that the operator
+// has chosen it, and lists what the policy lists: every such subject that is not listed
+// yet and that the guard lets through becomes a list entry of the log.
 // Files that are refused as a whole are left out and reported; if all are, or
 // one cannot be read, nothing is done. With dry nothing is written.
 func (w *Writer) Import(ctx context.Context, files []File, claim Claim, dry bool) (*ImportReport, error) {
@@ -68,7 +86,10 @@ func (w *Writer) Import(ctx context.Context, files []File, claim Claim, dry bool
 	}
 	defer sp.close()
 	rep := &ImportReport{}
-	in := importer{w: w, spool: sp, claim: claim, now: w.cfg.Now().UTC().Truncate(time.Second)}
+	in := importer{ctx: ctx, w: w, spool: sp, claim: claim, now: w.now()}
+	if in.remembered, err = w.subjects(ctx); err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
 	for _, f := range files {
 		fr, err := in.file(ctx, f)
 		if err != nil {
@@ -80,16 +101,24 @@ func (w *Writer) Import(ctx context.Context, files []File, claim Claim, dry bool
 	if dry {
 		return rep, nil
 	}
+	if len(in.confirmed) > 0 {
+		if err := w.cfg.Evidence.Say(ctx, SourceOperator, w.now(), in.confirmed); err != nil {
+			return rep, err
+		}
+	}
 	rep.Epoch, err = w.publish(ctx, sp)
 	return rep, err
 }
 
 // importer reads the files of one import into a spool.
 type importer struct {
-	w     *Writer
-	spool *spool
-	claim Claim
-	now   time.Time
+	ctx        context.Context
+	w          *Writer
+	spool      *spool
+	claim      Claim
+	now        time.Time
+	remembered func(text string) bool // the store has something about a subject
+	confirmed  []evidence.Claim       // to be remembered
 }
 
 func (in *importer) file(ctx context.Context, f File) (*FileReport, error) {
@@ -98,7 +127,7 @@ func (in *importer) file(ctx context.Context, f File) (*FileReport, error) {
 		return nil, err
 	}
 	defer r.Close()
-	fr := &FileReport{}
+	fr := &FileReport{Spared: map[string]uint64{}}
 	start := in.spool.mark()
 	opts := feed.Options{
 		File: f.Name, Format: in.claim.Format, Scope: in.claim.Scope,
@@ -115,39 +144,99 @@ func (in *importer) file(ctx context.Context, f File) (*FileReport, error) {
 		return in.take(c, fr)
 	})
 	if refused := (*feed.Refused)(nil); errors.As(err, &refused) {
-		fr.Refused, fr.Listed, fr.Known, fr.Guarded, fr.FirstGuards = refused.Why, 0, 0, 0, nil
+		*fr = FileReport{Report: fr.Report, Refused: refused.Why}
 		return fr, in.spool.cut(start)
 	}
 	return fr, err
 }
 
-// take turns one claim into an entry, unless it is known or may not be listed.
+// take has one claim decided and turns it into an entry, unless it is known or may not be listed.
 func (in *importer) take(c feed.Claim, fr *FileReport) error {
-	e := ledger.Entry{
-		Kind: ledger.KindList, Time: in.now, Scope: ledger.Scope(c.Scope), Clause: ClauseImport, Policy: policyDigest(),
-		Evidence: []ledger.Evidence{{
-			Source: in.claim.Source, Kind: in.claim.Kind, Reference: c.Reference, Family: c.Family,
-			First: c.First.UTC().Truncate(time.Second), Last: c.Last.UTC().Truncate(time.Second),
-		}},
+	s := Subject{Name: c.Name, Prefix: c.Prefix, Scope: c.Scope}
+	given, known, err := in.evidence(s, c)
+	if err != nil {
+		return err
 	}
-	why := ""
-	if c.Prefix.IsValid() {
-		e.Prefix, why = c.Prefix, in.w.cfg.Guard.Prefix(c.Prefix)
-	} else {
-		e.Name, why = subjectName(c.Name), in.w.cfg.Guard.Name(c.Name, c.Scope == feed.Subtree)
+	d, subject, err := in.w.decide(s, given, known, in.now)
+	if err != nil {
+		return err
 	}
-	switch {
-	case why != "":
-		if fr.Guarded++; len(fr.FirstGuards) < MaxShown {
-			fr.FirstGuards = append(fr.FirstGuards, Refusal{Line: c.Line, Subject: e.Name + prefixText(e.Prefix), Why: why})
+	if d.Outcome != policy.List && d.Clause.Then == policy.Review && d.Clause.People == 1 && in.claim.Confirmed {
+		in.confirm(s, d.Clause.ID, &given)
+		if d, subject, err = in.w.decide(s, given, known, in.now); err != nil {
+			return err
+		}
+	}
+	if d.Outcome != policy.List {
+		if fr.Spared[d.Clause.ID]++; len(fr.FirstSpared) < MaxShown {
+			why := "clause " + d.Clause.ID + ": " + d.Clause.Title.EN
+			if d.Outcome == policy.Review && d.Clause.People == 1 {
+				why += "; to confirm it lists it"
+			}
+			fr.FirstSpared = append(fr.FirstSpared, Refusal{Line: c.Line, Subject: s.String(), Why: why})
 		}
 		return nil
-	case in.w.listed(&e), !in.spool.note(string(e.Scope) + " " + e.Name + prefixText(e.Prefix)):
+	}
+	s.Scope = feed.Scope(d.Scope)
+	if why := in.w.cfg.Guard.Why(s); why != "" {
+		in.guarded(c, s, why, fr)
+		return nil
+	}
+	if in.w.listed(s) || !in.spool.note(string(s.Scope)+" "+subjectText(s)) {
 		fr.Known++
 		return nil
 	}
+	entry := in.w.listEntry
+	if in.w.sealed[in.claim.Source] { // that a person has chosen its names does not let them be told
+		entry = in.w.hiddenEntry
+	}
+	e, err := entry(d, subject, in.now)
+	if errors.Is(err, errUntellable) {
+		in.guarded(c, s, err.Error(), fr)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if looks, mixed := Spell(subjectText(s)); mixed {
+		if fr.Mixed++; len(fr.FirstMixed) < MaxShown {
+			fr.FirstMixed = append(fr.FirstMixed, Refusal{Line: c.Line, Subject: s.String(), Why: looks})
+		}
+	}
 	fr.Listed++
-	return in.spool.add(&e)
+	return in.spool.add(e)
+}
+
+// guarded notes a subject that the policy lists and that may never be listed.
+func (in *importer) guarded(c feed.Claim, s Subject, why string, fr *FileReport) {
+	if fr.Guarded++; len(fr.FirstGuards) < MaxShown {
+		fr.FirstGuards = append(fr.FirstGuards, Refusal{Line: c.Line, Subject: s.String(), Why: why})
+	}
+}
+
+// evidence is what an import gives for a subject, and what is known of it beside.
+func (in *importer) evidence(s Subject, c feed.Claim) (given, known []policy.Evidence, err error) {
+	claimed := fact(in.claim.Source, in.claim.Kind, c.Reference)
+	claimed.Family, claimed.First, claimed.Last = c.Family, c.First, c.Last
+	given = []policy.Evidence{claimed, fact(SourceOperator, policy.Chosen, "")}
+	text := subjectText(s)
+	if !in.remembered(text) {
+		return given, nil, nil
+	}
+	known, err = in.w.known(in.ctx, text)
+	appealed := func(e policy.Evidence) bool { return e.Kind == policy.AppealGranted }
+	if err == nil && in.claim.Confirmed && slices.ContainsFunc(known, appealed) {
+		in.confirm(s, policy.AppealGranted, &given)
+	}
+	return given, known, err
+}
+
+// confirm notes that a person confirms a subject against what the reference names.
+func (in *importer) confirm(s Subject, reference string, given *[]policy.Evidence) {
+	e := fact(SourceOperator, policy.Confirmed, reference)
+	e.First, e.Last = in.now, in.now
+	*given = append(*given, e)
+	in.confirmed = append(in.confirmed, ruling(s, policy.Confirmed, reference))
 }
 
 // subjectName is a name as the log writes it.

@@ -77,6 +77,23 @@ func (s *spool) add(e *ledger.Entry) error {
 	return nil
 }
 
+// addCited appends entries that stand without their evidence where it does not fit into the log:
+// what sources say may be longer than an entry, and must not keep anybody from being heard.
+func (s *spool) addCited(entries ...*ledger.Entry) error {
+	for _, e := range entries {
+		err := s.add(e)
+		if err != nil && len(e.Evidence) > 0 {
+			without := *e
+			without.Evidence = nil
+			err = s.add(&without)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // mark is a place to cut back to.
 type mark struct {
 	count uint64

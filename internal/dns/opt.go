@@ -52,6 +52,19 @@ func (b *Builder) Option(code uint16, data []byte) bool {
 	return true
 }
 
+// ReplyOptions appends the options of q.Reply. It reports false, and has written nothing,
+// where they do not fit or there is no OPT.
+func (b *Builder) ReplyOptions(q *Query) bool {
+	n := q.Reply.Len()
+	if b.opt == 0 || len(b.buf)+n > b.limit {
+		return false
+	}
+	length := b.buf[b.opt:]
+	binary.BigEndian.PutUint16(length, be16(length)+uint16(n))
+	b.buf = q.AppendReplyOptions(b.buf)
+	return true
+}
+
 // Error appends an Extended DNS Error (RFC 8914 §2). The text is UTF-8 and may be empty.
 func (b *Builder) Error(code ErrorCode, text string) bool {
 	if !b.option(OptionEDE, 2+len(text)) {
@@ -121,6 +134,7 @@ func AppendError(out []byte, q *Query, r RCode) []byte {
 	}
 	if q.HasEDNS {
 		b.OPT(DefaultUDPSize, r, q.DO)
+		b.ReplyOptions(q)
 	}
 	return b.Bytes()
 }

@@ -1,6 +1,9 @@
 package dns
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // maxQueryAdditional is the most additional records of a request that are looked at:
 // an OPT and a SIG(0) or two that are unknown. More is malformed.
@@ -44,9 +47,59 @@ type Query struct {
 	// transport sets 65535 after Parse.
 	MaxReply int
 
+	// Received is when the packet was read, where the transport says so; else zero.
+	Received time.Time
+	// Reply is what the transport has the reply carry.
+	Reply ReplyOptions
+
 	nameLen uint8
 	raw     [MaxName + 1]byte // one octet more than a name: whole words
 	lowered [MaxName + 1]byte
+}
+
+// ServerCookieLen is the length in octets of the server cookies that are given (RFC 9018 §4).
+const ServerCookieLen = 16
+
+// ReplyOptions are the EDNS options of a reply that are a transport's: Parse leaves them
+// empty, the transport fills them in, and whoever writes the reply copies them. They are the
+// same whatever is answered, and what is answered does not depend on them.
+type ReplyOptions struct {
+	HasCookie    bool
+	HasKeepalive bool
+	Cookie       [ServerCookieLen]byte // goes behind the client's own cookie
+	Keepalive    uint16                // an idle timeout in units of 100 ms (RFC 7828 §3.1)
+	NSID         string                // the server's identifier (RFC 5001); "" for none
+}
+
+// Len is how many octets the options take in a reply.
+func (o *ReplyOptions) Len() int {
+	n := 0
+	if o.HasCookie {
+		n += optionLen + clientCookie + ServerCookieLen
+	}
+	if o.HasKeepalive {
+		n += optionLen + 2
+	}
+	if o.NSID != "" {
+		n += optionLen + len(o.NSID)
+	}
+	return n
+}
+
+// AppendReplyOptions appends the options of q.Reply as they stand in an OPT record.
+func (q *Query) AppendReplyOptions(out []byte) []byte {
+	if q.Reply.HasCookie {
+		out = append(out, 0, byte(OptionCookie), 0, clientCookie+ServerCookieLen)
+		out = append(append(out, q.ClientCookie[:]...), q.Reply.Cookie[:]...)
+	}
+	if q.Reply.HasKeepalive {
+		out = append(out, 0, byte(OptionKeepalive), 0, 2, byte(q.Reply.Keepalive>>8), byte(q.Reply.Keepalive))
+	}
+	if id := q.Reply.NSID; id != "" {
+		out = append(out, 0, byte(OptionNSID), byte(len(id)>>8), byte(len(id)))
+		out = append(out, id...)
+	}
+	return out
 }
 
 // Name is the question's name in wire form and lower case. It is valid until the next
@@ -112,6 +165,7 @@ func (q *Query) reset(packet []byte) {
 	q.HasCookie, q.Keepalive, q.NSID, q.Padding, q.StructuredError = false, false, false, false, false
 	q.serverLen, q.nameLen = 0, 0
 	q.MaxReply = MinUDPSize
+	q.Received, q.Reply = time.Time{}, ReplyOptions{}
 }
 
 // parseQuestion reads the question after the header and returns where it ends, or 0.

@@ -42,7 +42,7 @@ func textForm(t Type) string {
 		return "2n"
 	case TypeMINFO, TypeRP:
 		return "nn"
-	case TypeTXT, TypeSPF:
+	case TypeTXT, TypeSPF, TypeRESINFO:
 		return "+"
 	case TypeHINFO:
 		return "ss"

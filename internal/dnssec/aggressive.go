@@ -35,13 +35,13 @@ func (d *Denial) Hash() [20]byte { return d.nsec3.owner }
 // 8198): no such name, or no data. It leaves wildcards that have data to the servers,
 // and opt-out spans too (§5.2). zone is the zone that name is in; for type DS its
 // parent. The result is secure, or ok is false. Hashes count against the request's
-// work.
+// work, up to MaxSynthesisHashes.
 func Synthesize(proofs Proofs, zone, name dns.Name, t dns.Type, now time.Time, w *Work) (n Negative, ok bool) {
 	zone, name = zone.Canonical(), name.Canonical()
 	if nameLength(name) != len(name) || !name.IsSubdomainOf(zone) || t == dns.TypeANY || t == dns.TypeRRSIG {
 		return n, false
 	}
-	s := &synthesis{proofs: proofs, p: proof{zone: zone, w: w, now: now, ttl: maxTTL}}
+	s := &synthesis{proofs: proofs, p: proof{zone: zone, w: w, now: now, most: MaxSynthesisHashes}}
 	if s.gatherNSEC(name); len(s.p.nsec) > 0 {
 		if status, rcode := s.prove(name, t); status.IsSecure() {
 			return s.negative(status, rcode), true
@@ -68,19 +68,24 @@ func (s *synthesis) prove(name dns.Name, t dns.Type) (Status, dns.RCode) {
 }
 
 func (s *synthesis) negative(status Status, rcode dns.RCode) Negative {
-	return Negative{Status: status, RCode: rcode, TTL: s.p.ttl, Denials: s.p.used()}
+	n := Negative{Status: status, RCode: rcode, TTL: maxTTL, Denials: s.p.used()}
+	for i := range n.Denials {
+		n.TTL = min(n.TTL, uint32(n.Denials[i].expires.Sub(s.p.now)/time.Second))
+	}
+	return n
 }
+
+// fresh reports that a record is of the zone and has not expired.
+func (s *synthesis) fresh(d *Denial) bool { return d.zone == s.p.zone && d.expires.After(s.p.now) }
 
 // add takes a record of the store that has not expired into the proof.
 func (s *synthesis) add(list []candidate, d Denial, ok bool) []candidate {
-	left := d.expires.Sub(s.p.now)
-	if !ok || d.zone != s.p.zone || left <= 0 {
+	if !ok || !s.fresh(&d) {
 		return list
 	}
 	if slices.ContainsFunc(list, func(c candidate) bool { return c.owner == d.owner }) {
 		return list
 	}
-	s.p.ttl = min(s.p.ttl, uint32(left/time.Second))
 	return append(list, candidate{Denial: d, state: verified})
 }
 
@@ -100,7 +105,7 @@ func (s *synthesis) gatherNSEC(name dns.Name) {
 }
 
 // gatherNSEC3 gets the record of a name, or those of its closest encloser, of the next
-// closer name and of the wildcard. It goes down from the apex, and gives up at the
+// closer name and of the wildcard, and no other (RFC 5155 §7.2). It goes down from the apex, and gives up at the
 // first name that the store knows nothing about.
 func (s *synthesis) gatherNSEC3(name dns.Name) bool {
 	first, ok := s.proofs.Hashed(s.p.zone)
@@ -110,7 +115,8 @@ func (s *synthesis) gatherNSEC3(name dns.Name) bool {
 	s.p.hashes.chain = &first.nsec3
 	for n := s.p.zone.Labels(); n <= name.Labels(); n++ {
 		matches, covers := s.get(name.Suffix(n))
-		if matches {
+		if matches { // nothing is to be said of the enclosers above it
+			s.p.nsec3 = s.p.nsec3[len(s.p.nsec3)-1:]
 			continue
 		}
 		if wild, fits := wildcard(name.Suffix(n - 1)); covers && fits {
@@ -128,7 +134,7 @@ func (s *synthesis) get(name dns.Name) (matches, covers bool) {
 		return false, false
 	}
 	d, ok := s.proofs.BeforeHash(s.p.zone, h)
-	if !ok || !d.IsNSEC3() || !d.nsec3.sameChain(s.p.hashes.chain) {
+	if !ok || !s.fresh(&d) || !d.IsNSEC3() || !d.nsec3.sameChain(s.p.hashes.chain) {
 		return false, false
 	}
 	matches = d.nsec3.owner == h

@@ -137,3 +137,48 @@ func TestSynthesisGivesUpEarly(t *testing.T) {
 		t.Errorf("%d hashes (answered: %v)", w.Hashes(), ok)
 	}
 }
+
+// A synthesised denial holds what proves it, and not all that was looked at.
+func TestSynthesisHoldsWhatProvesIt(t *testing.T) {
+	key, keys := modelKey(t)
+	z := newLab(t, key, true, false, "www.example. 300 IN A 192.0.2.1", "c.example. 300 IN A 192.0.2.1", "b.c.example. 300 IN A 192.0.2.1")
+	s := new(shelf)
+	for _, name := range []string{"example.", "c.example.", "b.c.example.", "nothing.b.c.example."} {
+		r := z.query(name, foreign.TypeTXT)
+		s.put(New(Config{}).VerifyAnswer(keys, z.response(r, name, foreign.TypeTXT), testNow, new(Work)).Denials)
+	}
+	for name, want := range map[string]int{"example.": 1, "b.c.example.": 1, "nothing.b.c.example.": 3} {
+		n, ok := Synthesize(s, keys.Zone(), dns.MustName(name), dns.TypeMX, testNow, new(Work))
+		if owners := map[dns.Name]bool{}; ok {
+			for _, d := range n.Denials {
+				owners[d.Owner()] = true
+			}
+			ok = len(owners) == len(n.Denials) && len(owners) <= want && len(owners) > 0
+		}
+		if !ok {
+			t.Errorf("%s: %d records, want at most %d", name, len(n.Denials), want)
+		}
+	}
+}
+
+// What is kept of a denial shares no memory with the response, and proves the same.
+func TestKeep(t *testing.T) {
+	key, keys := modelKey(t)
+	for _, nsec3 := range []bool{false, true} {
+		z := newLab(t, key, nsec3, false, "www.example. 300 IN A 192.0.2.1")
+		m := z.response(z.query("nothing.example.", foreign.TypeA), "nothing.example.", foreign.TypeA)
+		kept := new(shelf)
+		for _, d := range New(Config{}).VerifyAnswer(keys, m, testNow, new(Work)).Denials {
+			if sig := d.Sig(); sig.Covered() != d.RR().Type || !sig.Name.Equal(d.RR().Name) {
+				t.Errorf("%v is signed by %v", d.RR(), sig)
+			}
+			kept.put([]Denial{d.Keep(testNow.Add(time.Minute))})
+		}
+		for i := range m.Authority {
+			clear(m.Authority[i].Data)
+		}
+		if n, ok := Synthesize(kept, keys.Zone(), dns.MustName("nothing.example."), dns.TypeTXT, testNow, new(Work)); !ok || n.TTL != 60 {
+			t.Errorf("nsec3 %v: %v, TTL %d", nsec3, ok, n.TTL)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -38,13 +39,14 @@ const (
 )
 
 // RSA key sizes in bits. crypto/rsa refuses less than 1024; RFC 3110 §2 ends at 4096,
-// and so does the cost of one verification. crypto/rsa also refuses an exponent that is
-// even, below 3 or above 31 bits; the search below stops there.
+// and so does the cost of one verification. It also refuses an exponent that is even, below
+// 3 or above 31 bits. 2^32+1, which signers of the 2000s offered, is above it.
 const (
 	minRSABits        = 1024
 	maxRSABits        = 4096
-	maxExponentOctets = 4
+	maxExponentOctets = 5
 	maxExponent       = 1<<31 - 1
+	fermat5           = 1<<32 + 1
 )
 
 // supports reports whether signatures of an algorithm are verified (RFC 8624 §3.1, RFC
@@ -116,8 +118,9 @@ func parsePublic(a Algorithm, b []byte) public {
 }
 
 type rsaKey struct {
-	key  rsa.PublicKey
-	hash crypto.Hash
+	key     rsa.PublicKey
+	hash    crypto.Hash
+	fermat5 bool // the exponent is 2^32+1
 }
 
 func parseRSA(h crypto.Hash, b []byte) public {
@@ -138,14 +141,18 @@ func parseRSA(h crypto.Hash, b []byte) public {
 	for _, c := range b[:n] {
 		e = e<<8 | uint64(c)
 	}
-	if e < 3 || e > maxExponent || e%2 == 0 || len(b)-n > maxRSABits/8+1 {
+	if e < 3 || e > maxExponent && e != fermat5 || e%2 == 0 || len(b)-n > maxRSABits/8+1 {
 		return nil
 	}
 	modulus := new(big.Int).SetBytes(b[n:])
 	if bits := modulus.BitLen(); bits < minRSABits || bits > maxRSABits || modulus.Bit(0) == 0 {
 		return nil
 	}
-	return &rsaKey{key: rsa.PublicKey{N: modulus, E: int(e)}, hash: h}
+	k := &rsaKey{key: rsa.PublicKey{N: modulus}, hash: h, fermat5: e == fermat5}
+	if !k.fermat5 { // which does not fit into an int everywhere
+		k.key.E = int(e)
+	}
+	return k
 }
 
 func (k *rsaKey) verify(data, signature []byte) bool {
@@ -162,7 +169,36 @@ func (k *rsaKey) verify(data, signature []byte) bool {
 		h := sha512.Sum512(data)
 		sum = append(buf[:0], h[:]...)
 	}
+	if k.fermat5 {
+		return k.verifyFermat5(sum, signature)
+	}
 	return rsa.VerifyPKCS1v15(&k.key, k.hash, sum, signature) == nil
+}
+
+// verifyFermat5 verifies with the exponent 2^32+1 (RFC 8017 §8.2.2). Everything in it is
+// public, so it need not take the same time for all values.
+func (k *rsaKey) verifyFermat5(sum, signature []byte) bool {
+	// The DER of a DigestInfo up to the digest (RFC 8017 §9.2, note 1).
+	info := "\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14"
+	switch k.hash {
+	case crypto.SHA256:
+		info = "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+	case crypto.SHA512:
+		info = "\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"
+	}
+	size := (k.key.N.BitLen() + 7) / 8
+	s := new(big.Int).SetBytes(signature)
+	if len(signature) != size || s.Cmp(k.key.N) >= 0 {
+		return false
+	}
+	want := make([]byte, 0, size)
+	want = append(want, 0, 1)
+	for range size - 3 - len(info) - len(sum) {
+		want = append(want, 0xFF)
+	}
+	want = append(append(append(want, 0), info...), sum...)
+	got := s.Exp(s, new(big.Int).SetUint64(fermat5), k.key.N).FillBytes(make([]byte, size))
+	return bytes.Equal(got, want)
 }
 
 type ecdsaKey struct {

@@ -38,6 +38,10 @@ type Answer struct {
 
 	// Denials are the NSEC and NSEC3 records that the answer leans on.
 	Denials []Denial
+
+	// SOA is the zone's SOA record and the RRSIG that it was verified by, where a negative
+	// answer came with them; otherwise it is nil.
+	SOA []dns.RR
 }
 
 // Response is a response as VerifyAnswer needs it.
@@ -142,7 +146,7 @@ func (c *chain) loops() bool {
 // the answer.
 func (c *chain) accept(set []dns.RR) bool {
 	owner, t := set[0].Name, set[0].Type
-	r := c.v.verifySet(c.keys, set, c.m.Answer, momentOf(c.now), c.w)
+	r := c.v.verifySet(c.keys, set, c.m.Answer, c.v.moment(c.now), c.w)
 	if !r.Status.IsSecure() {
 		if zone, ok := Signer(owner, t, c.m.Answer); ok && c.below(zone, owner) && (t != dns.TypeDS || !owner.Equal(zone)) {
 			c.cut(zone)
@@ -298,12 +302,13 @@ func (c *chain) end() {
 			return
 		}
 		set := pick(zone, dns.TypeSOA, c.m.Authority)
-		r := c.v.verifySet(c.keys, set, c.m.Authority, momentOf(c.now), c.w)
+		r := c.v.verifySet(c.keys, set, c.m.Authority, c.v.moment(c.now), c.w)
 		if !r.Status.IsSecure() {
 			c.fail(r.Status)
 			return
 		}
 		c.TTL = min(c.TTL, r.TTL)
+		c.SOA = []dns.RR{set[0], *r.sig}
 		if minimum := c.m.Authority[soa].Data; len(minimum) >= 4 { // RFC 2308 §5
 			c.TTL = min(c.TTL, binary.BigEndian.Uint32(minimum[len(minimum)-4:]))
 		}

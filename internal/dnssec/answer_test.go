@@ -139,3 +139,34 @@ func TestTTLOfAnswer(t *testing.T) {
 		}
 	}
 }
+
+// In a zone with opt-out, a response that says that a name does not exist needs the proof
+// about the wildcard like any other: without one of its records it is bogus, and no denial of
+// the type alone.
+func TestNameErrorUnderOptOutIsWhole(t *testing.T) {
+	key, keys := modelKey(t)
+	z := newLab(t, key, true, true, "www.example. 300 IN A 192.0.2.1", "a.b.example. 300 IN A 192.0.2.1", "z.example. 300 IN A 192.0.2.1")
+	refused := 0
+	for _, name := range []string{"nothing.example.", "x.b.example.", "y.www.example."} {
+		m := z.response(z.query(name, foreign.TypeA), name, foreign.TypeA)
+		whole := New(Config{}).VerifyAnswer(keys, m, testNow, new(Work))
+		if whole.Status.IsBogus() || whole.RCode != dns.RCodeNameError {
+			t.Fatalf("%s: %s, %s", name, whole.Status, whole.RCode)
+		}
+		for i := range m.Authority {
+			if m.Authority[i].Type != dns.TypeNSEC3 {
+				continue
+			}
+			part := *m
+			part.Authority = slices.Delete(slices.Clone(m.Authority), i, i+1)
+			a := New(Config{}).VerifyAnswer(keys, &part, testNow, new(Work))
+			if !a.Status.IsBogus() {
+				t.Errorf("%s without %v: %s, %s", name, m.Authority[i].Name, a.Status, a.RCode)
+			}
+			refused++
+		}
+	}
+	if refused < 4 {
+		t.Errorf("%d responses cut", refused)
+	}
+}

@@ -57,7 +57,7 @@ func (v *Validator) ProveDelegation(keys *Keys, child dns.Name, records []dns.RR
 
 // signed is a delegation by DS records.
 func (v *Validator) signed(keys *Keys, set, records []dns.RR, now time.Time, w *Work) Delegation {
-	r := v.verifySet(keys, set, records, momentOf(now), w)
+	r := v.verifySet(keys, set, records, v.moment(now), w)
 	switch {
 	case !r.Status.IsSecure():
 		return Delegation{Status: r.Status}
@@ -82,7 +82,7 @@ func (v *Validator) signed(keys *Keys, set, records []dns.RR, now time.Time, w *
 
 // alias is a CNAME at the name: no other zone begins there (RFC 1034 §3.6.2).
 func (p *proof) alias(child dns.Name, set []dns.RR) Status {
-	r := p.v.verifySet(p.keys, set, p.records, momentOf(p.now), p.w)
+	r := p.v.verifySet(p.keys, set, p.records, p.v.moment(p.now), p.w)
 	p.ttl = min(p.ttl, r.TTL)
 	if r.Status.IsSecure() && r.Encloser != "" {
 		return p.wildcard(child.Suffix(r.Encloser.Labels() + 1))

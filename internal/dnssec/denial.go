@@ -1,6 +1,8 @@
 package dnssec
 
 import (
+	"bytes"
+	"strings"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
@@ -77,6 +79,7 @@ type Denial struct {
 	zone    dns.Name // canonical
 	owner   dns.Name // canonical
 	rr      dns.RR
+	sig     dns.RR // the RRSIG by which it was verified
 	expires time.Time
 	types   bitmap
 	next    dns.Name // NSEC
@@ -88,6 +91,38 @@ func (d *Denial) Zone() dns.Name { return d.zone }
 
 // RR is the record.
 func (d *Denial) RR() dns.RR { return d.rr }
+
+// OptOut reports an NSEC3 record that covers unsigned delegations too (RFC 5155 §6).
+func (d *Denial) OptOut() bool { return d.IsNSEC3() && d.nsec3.optOut }
+
+// SameChain reports whether two NSEC3 records have the same parameters, or both are NSEC
+// records: whether they can stand in one proof.
+func (d *Denial) SameChain(e *Denial) bool {
+	return d.IsNSEC3() == e.IsNSEC3() && (!d.IsNSEC3() || d.nsec3.sameChain(&e.nsec3))
+}
+
+// Sig is the RRSIG record by which the record was verified.
+func (d *Denial) Sig() dns.RR { return d.sig }
+
+// Keep is a copy that shares no memory with the response it is from, and that is used until
+// the given time at the latest: a negative answer's denials are kept no longer than the
+// answer itself (RFC 8198 §5.4, RFC 9077 §3.2).
+func (d *Denial) Keep(until time.Time) Denial {
+	rr, sig := d.rr, d.sig
+	rr.Name, sig.Name = dns.Name(strings.Clone(string(rr.Name))), dns.Name(strings.Clone(string(sig.Name)))
+	rr.Data, sig.Data = bytes.Clone(rr.Data), bytes.Clone(sig.Data)
+	parse := parseNSEC
+	if d.IsNSEC3() {
+		parse = parseNSEC3
+	}
+	c, _ := parse(&rr, d.zone)
+	c.zone = dns.Name(strings.Clone(string(d.zone)))
+	c.sig, c.expires = sig, d.expires
+	if until.Before(c.expires) {
+		c.expires = until
+	}
+	return c
+}
 
 // Expires is when the record may no longer be used.
 func (d *Denial) Expires() time.Time { return d.expires }
@@ -117,13 +152,14 @@ type proof struct {
 	nsec    []candidate
 	nsec3   []candidate
 	hashes  hashes
+	most    int32  // hash chains that the request may have cost
 	failure cause  // the most telling reason why a record was refused
 	ttl     uint32 // the least of the records used
 }
 
 // newProof collects the well-formed NSEC and NSEC3 records of the zone.
 func (v *Validator) newProof(keys *Keys, records []dns.RR, now time.Time, w *Work) *proof {
-	p := &proof{v: v, keys: keys, zone: keys.zone, records: records, now: now, w: w, ttl: maxTTL}
+	p := &proof{v: v, keys: keys, zone: keys.zone, records: records, now: now, w: w, most: MaxHashes, ttl: maxTTL}
 	for i := range records {
 		rr := &records[i]
 		if rr.Class != dns.ClassIN {
@@ -149,7 +185,7 @@ const maxTTL = 1<<31 - 1 // seconds, RFC 2181 §8
 // proves nothing about the place that it seems to be at.
 func (p *proof) good(c *candidate) bool {
 	if c.state == unverified {
-		r := p.v.verifySet(p.keys, p.records[c.position:c.position+1], p.records, momentOf(p.now), p.w)
+		r := p.v.verifySet(p.keys, p.records[c.position:c.position+1], p.records, p.v.moment(p.now), p.w)
 		switch {
 		case !r.Status.IsSecure():
 			p.failure = max(p.failure, r.Status.cause)
@@ -158,6 +194,7 @@ func (p *proof) good(c *candidate) bool {
 			c.state = refused
 		default:
 			c.state = verified
+			c.sig = *r.sig
 			c.expires = p.now.Add(time.Duration(r.TTL) * time.Second)
 			p.ttl = min(p.ttl, r.TTL)
 		}

@@ -1,6 +1,6 @@
 // Package dnssec verifies DNSSEC: pure functions over records, keys and time. It reads
-// no clock, opens no socket and keeps no state, and it alone mints a Status other than
-// "nobody has checked".
+// no clock, opens no socket and keeps no state but a memo of verified signatures, and it
+// alone mints a Status other than "nobody has checked".
 //
 // # A chain of trust
 //
@@ -34,7 +34,8 @@
 // # Known faults
 //
 //   - Ed448 and GOST are not verified: zones signed by nothing else are insecure.
-//   - RSA keys below 1024 or above 4096 bits, and exponents above 31 bits, count as not supported.
+//   - RSA keys below 1024 or above 4096 bits, and exponents above 31 bits but 2^32+1, count as
+//     not supported.
 //   - That every algorithm of the DS set has signed each RRset is not demanded
 //     (RFC 6840 §5.11 asks this of signers, not of validators).
 //   - A proof by NSEC is not combined with one by NSEC3 within one denial, and of NSEC3

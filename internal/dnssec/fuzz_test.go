@@ -57,7 +57,7 @@ func FuzzVerifyRRset(f *testing.F) {
 		keys := &Keys{zone: dns.MustName("example.")}
 		if len(dnskey) > dnskeyFixed && keyUse(dnskey) == causeNone && v.supports(Algorithm(dnskey[3])) {
 			if public := parsePublic(Algorithm(dnskey[3]), dnskey[dnskeyFixed:]); public != nil {
-				keys.keys = []key{{keyTag(dnskey), Algorithm(dnskey[3]), public}}
+				keys.keys = []key{{keyTag(dnskey), Algorithm(dnskey[3]), public, keyID(Algorithm(dnskey[3]), dnskey[dnskeyFixed:])}}
 			}
 		}
 		w := new(Work)
@@ -160,6 +160,7 @@ func fuzzDenial(t *testing.T, k *testKey, rr dns.RR, name []byte, qtype uint16) 
 		return
 	}
 	v := New(Config{AnyTime: true})
+	v.memo = nil
 	m := match{zone: dns.MustName("example."), set: records(t, k.public)}
 	entry, _ := m.all([]DS{k.ds(t, 2)})
 	keys := &Keys{zone: dns.MustName("example."), keys: entry}
@@ -190,9 +191,31 @@ func fuzzDenial(t *testing.T, k *testKey, rr dns.RR, name []byte, qtype uint16) 
 			}
 		}
 	}
+	fuzzSynthesis(t, v, keys, section, question, dns.Type(qtype))
 	v.ProveDelegation(keys, question, section, testNow, new(Work))
 	v.ProveWildcard(keys, question, question.Parent(), section, testNow, new(Work))
 	v.VerifyAnswer(keys, &Response{Name: question, Type: dns.Type(qtype), Answer: section, Authority: section}, testNow, new(Work))
+}
+
+// fuzzSynthesis keeps the record that a response proves something by, and demands that it
+// answers no question which the response itself would not have been proof for.
+func fuzzSynthesis(t *testing.T, v *Validator, keys *Keys, section []dns.RR, question dns.Name, qtype dns.Type) {
+	s := new(shelf)
+	p := v.newProof(keys, section, testNow, new(Work))
+	for _, list := range [][]candidate{p.nsec, p.nsec3} {
+		for i := range list {
+			if p.good(&list[i]) {
+				s.put([]Denial{list[i].Keep(testNow.Add(time.Hour))})
+			}
+		}
+	}
+	n, ok := Synthesize(s, keys.Zone(), question, qtype, testNow, new(Work))
+	if !ok {
+		return
+	}
+	if want := v.ProveNegative(keys, question, qtype, n.RCode, section, testNow, new(Work)); !want.Status.IsSecure() || want.RCode != n.RCode {
+		t.Fatalf("%s %s: %s out of the store; %s, %s by the response", question, qtype, n.RCode, want.Status, want.RCode)
+	}
 }
 
 // FuzzKeys gives any DNSKEY and DS records to VerifyKeys.

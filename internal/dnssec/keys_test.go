@@ -1,6 +1,12 @@
 package dnssec
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -147,7 +153,8 @@ func TestRSAKeySizes(t *testing.T) {
 		{"even modulus", append([]byte{1, 3}, append(modulus(1024), 0)...), false},
 		{"exponent of 31 bits", append([]byte{4, 0x7F, 0xFF, 0xFF, 0xFF}, modulus(1024)...), true},
 		{"exponent of 32 bits", append([]byte{4, 0xFF, 0xFF, 0xFF, 0xFF}, modulus(1024)...), false},
-		{"exponent of 5 octets", append([]byte{5, 1, 0, 0, 0, 1}, modulus(1024)...), false},
+		{"exponent 2^32+1", append([]byte{5, 1, 0, 0, 0, 1}, modulus(1024)...), true},
+		{"exponent 2^32+3", append([]byte{5, 1, 0, 0, 0, 3}, modulus(1024)...), false},
 		{"length of the exponent in three octets", append([]byte{0, 0, 3, 1, 0, 1}, modulus(1024)...), true},
 		{"exponent longer than the key", []byte{200, 1, 0, 1}, false},
 		{"exponent alone", []byte{3, 1, 0, 1}, false},
@@ -158,6 +165,56 @@ func TestRSAKeySizes(t *testing.T) {
 			t.Errorf("%s: supported %v", c.what, got)
 		}
 	}
+}
+
+// TestFermat5 verifies by the exponent 2^32+1 what was signed by its inverse.
+func TestFermat5(t *testing.T) {
+	pair, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := new(big.Int).SetUint64(fermat5)
+	p, q := pair.Primes[0], pair.Primes[1]
+	one := big.NewInt(1)
+	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+	d := new(big.Int).ModInverse(e, phi)
+	if d == nil {
+		t.Skip("the exponent has no inverse for these primes")
+	}
+	field := append(append([]byte{5}, e.Bytes()...), pair.N.Bytes()...)
+	for _, a := range []Algorithm{RSASHA1, RSASHA256, RSASHA512} {
+		key := parsePublic(a, field)
+		if key == nil {
+			t.Fatalf("algorithm %d: the key is not supported", a)
+		}
+		data := []byte("what is signed")
+		good := pkcs1(key.(*rsaKey).hash, data, pair.Size())
+		sig := new(big.Int).Exp(new(big.Int).SetBytes(good), d, pair.N).FillBytes(make([]byte, pair.Size()))
+		if !key.verify(data, sig) {
+			t.Errorf("algorithm %d: a right signature is refused", a)
+		}
+		if key.verify([]byte("something else"), sig) || key.verify(data, sig[1:]) {
+			t.Errorf("algorithm %d: a wrong signature is accepted", a)
+		}
+	}
+}
+
+// pkcs1 is EMSA-PKCS1-v1_5 (RFC 8017 §9.2) as encoding/asn1 makes it.
+func pkcs1(h crypto.Hash, data []byte, size int) []byte {
+	oid := map[crypto.Hash]asn1.ObjectIdentifier{
+		crypto.SHA1: {1, 3, 14, 3, 2, 26}, crypto.SHA256: {2, 16, 840, 1, 101, 3, 4, 2, 1}, crypto.SHA512: {2, 16, 840, 1, 101, 3, 4, 2, 3},
+	}[h]
+	sum := h.New()
+	sum.Write(data)
+	info, err := asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Digest    []byte
+	}{pkix.AlgorithmIdentifier{Algorithm: oid, Parameters: asn1.NullRawValue}, sum.Sum(nil)})
+	if err != nil {
+		panic(err)
+	}
+	out := append([]byte{0, 1}, slices.Repeat([]byte{0xFF}, size-3-len(info))...)
+	return append(append(out, 0), info...)
 }
 
 func TestOtherKeysAreRefused(t *testing.T) {

@@ -66,7 +66,7 @@ func (p *proof) negative(name dns.Name, t dns.Type, rcode dns.RCode) (Status, dn
 			return s, rcode
 		}
 	}
-	if s, ok := p.nsec3NoData(name, t); ok {
+	if s, ok := p.nsec3NoData(name, t, rcode); ok {
 		return s, dns.RCodeSuccess
 	}
 	return p.fails(), rcode
@@ -79,7 +79,16 @@ func (p *proof) hashable() bool {
 		return false
 	}
 	p.singleChain()
-	return p.nsec3[0].nsec3.iterations <= MaxIterations
+	return p.nsec3[0].nsec3.iterations <= p.rounds()
+}
+
+// rounds is the most iterations that are computed. Synthesis has no Validator, and keeps to
+// the least.
+func (p *proof) rounds() uint16 {
+	if p.v == nil {
+		return MaxIterations
+	}
+	return p.v.rounds
 }
 
 // unhashed is the status of a response that NSEC does not prove and NSEC3 cannot.

@@ -123,7 +123,7 @@ func (p *proof) hash(name dns.Name) (hash, bool) {
 			return p.hashes.sums[i], true
 		}
 	}
-	if !p.w.hash() {
+	if !p.w.hash(p.most) {
 		p.hashes.spent = true
 		p.failure = causeWork
 		return hash{}, false
@@ -146,7 +146,7 @@ func (p *proof) singleChain() {
 // signature vouches for it (RFC 9276 §3.2): such a response is insecure.
 func (p *proof) excessive() bool {
 	for i := range p.nsec3 {
-		if p.nsec3[i].nsec3.iterations > MaxIterations && p.good(&p.nsec3[i]) {
+		if p.nsec3[i].nsec3.iterations > p.rounds() && p.good(&p.nsec3[i]) {
 			return true
 		}
 	}
@@ -248,7 +248,10 @@ func (d *Denial) worth() Status {
 // 5155 §8.5, §8.6), by that of the wildcard that stands for it (§8.7), or, insecurely,
 // by an opt-out span that hides it (§8.6; for empty non-terminals that lead to unsigned
 // delegations alone, erratum 3441).
-func (p *proof) nsec3NoData(name dns.Name, t dns.Type) (Status, bool) {
+//
+// An opt-out span proves no name to exist: a response that claims that the name does not,
+// and shows no more than the span, is short of the proof about a wildcard.
+func (p *proof) nsec3NoData(name dns.Name, t dns.Type, claimed dns.RCode) (Status, bool) {
 	if c := p.matching(name); c != nil {
 		return Status{outcome: secure}, c.types.lacks(t, name)
 	}
@@ -261,5 +264,5 @@ func (p *proof) nsec3NoData(name dns.Name, t dns.Type) (Status, bool) {
 			return next.worth(), true
 		}
 	}
-	return Status{insecure, causeOptOut}, next.nsec3.optOut
+	return Status{insecure, causeOptOut}, next.nsec3.optOut && claimed != dns.RCodeNameError
 }

@@ -171,8 +171,8 @@ func (v *Validator) selfSigned(r *Rollover, k DNSKEY, set, records []dns.RR, now
 	if public == nil {
 		return false
 	}
-	self := &Keys{zone: r.Zone, keys: []key{{k.Tag(), k.Algorithm, public}}}
-	return v.verifySet(self, set, records, momentOf(now), w).Status.IsSecure()
+	self := &Keys{zone: r.Zone, keys: []key{{k.Tag(), k.Algorithm, public, keyID(k.Algorithm, []byte(k.PublicKey))}}}
+	return v.verifySet(self, set, records, v.moment(now), w).Status.IsSecure()
 }
 
 // find returns the position of a key among those watched, or -1.

@@ -16,27 +16,53 @@ type Config struct {
 	// signed by nothing else is insecure (RFC 9905 §2).
 	SHA1 bool
 
+	// Iterations is the highest NSEC3 iteration count that is computed, up to
+	// MostIterations; 0 is MaxIterations.
+	Iterations uint16
+
 	// Skew is by how much the clock may be off: a signature counts as valid for so long
 	// before its inception and after its expiration.
 	Skew time.Duration
+
+	// At is the time by which the validity of signatures is judged, in place of the
+	// clock; the zero Time is none. How long things are kept still goes by the clock.
+	// It is for replayed traffic, and for machines whose clock is known to be wrong.
+	At time.Time
 
 	// AnyTime accepts signatures at any time. It is for replayed traffic.
 	AnyTime bool
 }
 
-// Validator verifies records. It is immutable and may be used by any goroutine.
+// Validator verifies records. It may be used by any goroutine. It keeps nothing but a memo of
+// what verifications yielded, which changes what is computed and never an outcome.
 type Validator struct {
 	sha1    bool
 	anyTime bool
+	rounds  uint16 // the most NSEC3 iterations
+	at      moment // of all validity periods, where fixed is set
+	fixed   bool
 	skew    int64     // seconds
 	scratch sync.Pool // of *scratch
+	memo    *memo
 }
 
 // New makes a Validator.
 func New(c Config) *Validator {
-	v := &Validator{sha1: c.SHA1, anyTime: c.AnyTime, skew: int64(c.Skew / time.Second)}
+	v := &Validator{sha1: c.SHA1, anyTime: c.AnyTime, at: momentOf(c.At), fixed: !c.At.IsZero(), skew: int64(c.Skew / time.Second), memo: new(memo)}
+	v.rounds = min(c.Iterations, MostIterations)
+	if v.rounds == 0 {
+		v.rounds = MaxIterations
+	}
 	v.scratch.New = func() any { return new(scratch) }
 	return v
+}
+
+// moment is the time by which validity periods are judged at now.
+func (v *Validator) moment(now time.Time) moment {
+	if v.fixed {
+		return v.at
+	}
+	return momentOf(now)
 }
 
 // Result is what the verification of one RRset yields.
@@ -54,6 +80,7 @@ type Result struct {
 
 	original uint32        // the signature's original TTL in seconds
 	left     time.Duration // until the signature expires
+	sig      *dns.RR       // the signature that verified
 }
 
 // VerifyRRset verifies an RRset by the keys of the zone that it is in (RFC 4035 §5.3).
@@ -64,7 +91,7 @@ func (v *Validator) VerifyRRset(keys *Keys, rrset, sigs []dns.RR, now time.Time,
 	if keys == nil {
 		return Result{}
 	}
-	return v.verifySet(keys, rrset, sigs, momentOf(now), w)
+	return v.verifySet(keys, rrset, sigs, v.moment(now), w)
 }
 
 func (v *Validator) verifySet(keys *Keys, rrset, sigs []dns.RR, now moment, w *Work) Result {
@@ -98,6 +125,7 @@ func (v *Validator) verifySet(keys *Keys, rrset, sigs []dns.RR, now moment, w *W
 			TTL:      v.ttl(rrset, &s, sigs[i].TTL, now),
 			original: s.ttl,
 			left:     time.Duration(-now.since(s.expiration)) * time.Second,
+			sig:      &sigs[i],
 		}
 		if s.labels < labels {
 			r.Encloser = owner.Suffix(s.labels)
@@ -182,7 +210,7 @@ func (a *attempt) try(s *rrsig) bool {
 		if data == nil {
 			data = a.signedData(s)
 		}
-		if k.public.verify(data, s.signature) {
+		if a.v.memo.verify(k, a.s, data, s.signature) {
 			return true
 		}
 		a.w.fail()
@@ -205,6 +233,7 @@ type scratch struct {
 	rdata  []byte   // the canonical RDATA of an RRset's records, one after the other
 	spans  [][2]int // where in rdata each is, in canonical order once sorted
 	signed []byte   // what the signature was made over
+	memo   []byte   // what the memo knows a verification by
 }
 
 // signedData is what a signature over the RRset was made over (RFC 4034 §3.1.8.1, §6).

@@ -113,6 +113,23 @@ func TestSignatureValidity(t *testing.T) {
 	demand(t, "any time", r.Status, "secure")
 }
 
+// A fixed time judges signatures; what is kept is kept by the clock.
+func TestFixedTime(t *testing.T) {
+	k := newKey(t, "example.", foreign.ECDSAP256SHA256, 256)
+	set := parse(t, "www.example. 300 IN A 192.0.2.1")
+	long := testNow.AddDate(20, 0, 0)
+	v := New(Config{At: testNow})
+	keys, status := v.VerifyKeys(dns.MustName("example."), []DS{k.ds(t, 2)}, keySet(t, k), long, new(Work))
+	demand(t, "keys", status, "secure")
+	if got := keys.Expires(); !got.Equal(long.Add(time.Hour)) {
+		t.Errorf("keys expire at %v, an hour after %v is right", got, long)
+	}
+	sig := records(t, k.sign(t, set))
+	demand(t, "RRset", v.VerifyRRset(keys, records(t, set...), sig, long, new(Work)).Status, "secure")
+	late := New(Config{At: testNow.AddDate(0, 1, 0)})
+	demand(t, "RRset", late.VerifyRRset(keys, records(t, set...), sig, testNow, new(Work)).Status, "bogus: signature expired")
+}
+
 func TestTTLIsCapped(t *testing.T) {
 	k := newKey(t, "example.", foreign.ECDSAP256SHA256, 256)
 	set := parse(t, "www.example. 300 IN A 192.0.2.1", "www.example. 300 IN A 192.0.2.2")

@@ -33,10 +33,18 @@ const (
 	// MaxHashes bounds the NSEC3 hash chains of one request (CVE-2023-50868).
 	MaxHashes = 32
 
+	// MaxSynthesisHashes bounds those of one request while it looks for answers in denials
+	// that are kept already: what is left is for the validation of what has to be asked.
+	MaxSynthesisHashes = 12
+
 	// MaxIterations is the highest NSEC3 iteration count that is computed. Above it a
 	// response is insecure (RFC 9276 §3.2; 50 as resolvers agreed on after
 	// CVE-2023-50868).
 	MaxIterations = 50
+
+	// MostIterations is the highest MaxIterations that may be configured: what resolvers
+	// computed between RFC 9276 and CVE-2023-50868.
+	MostIterations = 150
 
 	// MaxDenials bounds the NSEC and the NSEC3 records, each, that are looked at in one
 	// response. A chain of 11 aliases out of wildcards and a denial need 14.
@@ -65,6 +73,12 @@ func (w *Work) Failures() int { return int(w.failures.Load()) }
 // Hashes is the number of NSEC3 hash chains computed so far.
 func (w *Work) Hashes() int { return int(w.hashes.Load()) }
 
+// Spent reports that a limit of the whole request has been reached. A bogus status says nothing
+// about the data then: another request, with a budget of its own, may well find it secure.
+func (w *Work) Spent() bool {
+	return w.failures.Load() >= MaxFailures || w.verifications.Load() >= MaxVerifications || w.hashes.Load() >= MaxHashes
+}
+
 // verify takes one verification from the budget.
 func (w *Work) verify() bool {
 	return w.failures.Load() < MaxFailures && take(&w.verifications, MaxVerifications)
@@ -73,8 +87,8 @@ func (w *Work) verify() bool {
 // fail notes that a verification failed.
 func (w *Work) fail() { w.failures.Add(1) }
 
-// hash takes one NSEC3 hash chain from the budget.
-func (w *Work) hash() bool { return take(&w.hashes, MaxHashes) }
+// hash takes one NSEC3 hash chain from the budget if that leaves no more than most taken.
+func (w *Work) hash(most int32) bool { return take(&w.hashes, most) }
 
 // take counts one up, unless the limit is reached.
 func take(counter *atomic.Int32, limit int32) bool {

@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
 	"slices"
@@ -25,6 +26,7 @@ type key struct {
 	tag       uint16
 	algorithm Algorithm
 	public    public
+	id        [sha256.Size]byte
 }
 
 // Zone is the name of the zone's apex, in canonical form.
@@ -55,7 +57,7 @@ func (v *Validator) VerifyKeys(zone dns.Name, ds []DS, records []dns.RR, now tim
 		}
 		return nil, Status{bogus, failure}
 	}
-	r := v.verifySet(&Keys{zone: zone, keys: entry}, set, records, momentOf(now), w)
+	r := v.verifySet(&Keys{zone: zone, keys: entry}, set, records, v.moment(now), w)
 	if !r.Status.IsSecure() {
 		return nil, r.Status
 	}
@@ -114,7 +116,7 @@ func (m *match) all(ds []DS) (entry []key, failure cause) {
 			public := parsePublic(d.Algorithm, m.set[i].Data[dnskeyFixed:])
 			if public != nil {
 				m.found = append(m.found, i)
-				entry = append(entry, key{d.Tag, d.Algorithm, public})
+				entry = append(entry, key{d.Tag, d.Algorithm, public, keyID(d.Algorithm, m.set[i].Data[dnskeyFixed:])})
 			}
 		} else if failure == causeKeySize || c > failure {
 			failure = c
@@ -175,7 +177,7 @@ func (v *Validator) parseKeys(entry []key, found []int, set []dns.RR) []key {
 			continue
 		}
 		if public := parsePublic(Algorithm(data[3]), data[dnskeyFixed:]); public != nil {
-			keys = append(keys, key{keyTag(data), Algorithm(data[3]), public})
+			keys = append(keys, key{keyTag(data), Algorithm(data[3]), public, keyID(Algorithm(data[3]), data[dnskeyFixed:])})
 		}
 	}
 	return keys

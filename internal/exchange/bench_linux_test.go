@@ -102,7 +102,6 @@ func dialed(addr netip.Addr, port uint16, q []byte) error {
 		c, err = net.DialUDP("udp4", &net.UDPAddr{Port: int(randomPort())}, remote)
 	}
 	defer c.Close()
-	c.SetReadBuffer(receiveBuffer)
 	c.SetDeadline(time.Now().Add(time.Second))
 	if _, err := c.Write(q); err != nil {
 		return err

@@ -8,7 +8,11 @@
 //
 // TCP (RFC 7766): length-framed messages. A connection on which a reply was
 // accepted is kept for a short while and used again for the next query to the
-// same server; the number of kept connections is bounded.
+// same server; the number of kept connections is bounded, and so is that of open ones,
+// of which slow servers could otherwise hold any number.
+//
+// An error of this machine's own, such as no file descriptor left, has a method Local that
+// returns true: it says nothing of the server.
 //
 // The package looks into no message. It reads no configuration and keeps no
 // state but the idle TCP connections.
@@ -20,6 +24,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -40,10 +45,6 @@ const (
 	// end until the deadline.
 	maxDatagrams = 256
 
-	// receiveBuffer is SO_RCVBUF of a query's socket: room for a few datagrams,
-	// so that a flood costs the kernel little memory.
-	receiveBuffer = 16 << 10
-
 	// defaultTimeout ends an exchange whose context has no deadline.
 	defaultTimeout = 10 * time.Second
 )
@@ -51,17 +52,19 @@ const (
 var (
 	errTooMany  = errors.New("exchange: too many replies, none accepted")
 	errTooLong  = errors.New("exchange: query longer than 65535 octets")
+	errFull     = errors.New("exchange: too many connections open")
 	errNotReply = errors.New("exchange: connection closed before a reply was accepted")
 )
 
 // Network sends queries over the machine's network. It is safe for concurrent use.
 type Network struct {
 	idle idlePool
+	open openConns
 }
 
 // New makes a Network.
 func New() *Network {
-	return &Network{idle: idlePool{conns: make(map[server][]*conn)}}
+	return &Network{idle: idlePool{conns: make(map[server][]*conn)}, open: openConns{to: make(map[server]int)}}
 }
 
 // Close closes the idle TCP connections. The Network may be used afterwards.
@@ -97,8 +100,22 @@ func (n *Network) Exchange(ctx context.Context, addr netip.Addr, port uint16, tc
 	return cause(ctx, err)
 }
 
-// cause turns the time-out of a socket into the context's error.
+// localError is a failure that is not the server's.
+type localError struct{ error }
+
+// Local reports that the server has no part in the failure.
+func (localError) Local() bool { return true }
+
+func (e localError) Unwrap() error { return e.error }
+
+// cause turns the time-out of a socket into the context's error, and marks what is this
+// machine's own.
 func cause(ctx context.Context, err error) error {
+	for _, own := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, errFull} {
+		if errors.Is(err, own) {
+			return localError{err}
+		}
+	}
 	if cerr := ctx.Err(); cerr != nil {
 		return cerr
 	}

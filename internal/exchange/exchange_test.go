@@ -31,13 +31,20 @@ func query(t testing.TB, name string) []byte {
 // start runs a foreign server over UDP and TCP on one loopback port.
 func start(t testing.TB, host string, h dns.HandlerFunc) (netip.Addr, uint16) {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Skipf("no %s here: %v", host, err)
+	var pc net.PacketConn
+	var l net.Listener
+	for range 100 { // until a port is free for both
+		var err error
+		if pc, err = net.ListenPacket("udp", net.JoinHostPort(host, "0")); err != nil {
+			t.Skipf("no %s here: %v", host, err)
+		}
+		if l, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+			break
+		}
+		pc.Close()
 	}
-	l, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
+	if l == nil {
+		t.Fatal("no port is free for UDP and TCP")
 	}
 	for _, s := range []*dns.Server{{PacketConn: pc, Handler: h}, {Listener: l, Handler: h}} {
 		up := make(chan struct{})
@@ -341,6 +348,43 @@ func TestOneOctetAtATimeEndsAtTheDeadline(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// A server that never says a word holds a bounded number of connections. The one too many
+// fails at once, and the error says that the server is not to blame.
+func TestOneServerHoldsFewConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	n := New()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ask := func() error {
+		return n.Exchange(ctx, at.Addr(), at.Port(), true, query(t, "www.shop.test."), func([]byte) bool { return true })
+	}
+	for range maxOpenTo {
+		wg.Go(func() { ask() })
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	err = ask()
+	own, ok := errors.AsType[localError](err)
+	if !ok || !own.Local() || !errors.Is(err, errFull) {
+		t.Errorf("error %v", err)
+	}
+	cancel()
+	wg.Wait()
+	if n.open.all != 0 || len(n.open.to) != 0 {
+		t.Errorf("%d connections counted as open, to %d servers", n.open.all, len(n.open.to))
 	}
 }
 

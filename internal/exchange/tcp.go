@@ -12,9 +12,10 @@ import (
 
 const (
 	// maxIdle bounds the idle connections of a Network, and maxIdlePerServer those
-	// to one server.
-	maxIdle          = 64
-	maxIdlePerServer = 2
+	// to one server: enough for a forwarder that is asked over TCP alone to be asked
+	// a few hundred questions a second without new connections.
+	maxIdle          = 256
+	maxIdlePerServer = 16
 
 	// idleTime is how long an unused connection is kept. RFC 7766 §6.2.3 asks
 	// clients to close idle connections; authoritative servers do so themselves
@@ -29,6 +30,42 @@ const (
 	firstRead = 4096
 )
 
+// maxOpen bounds the connections that are being opened or waited on, and maxOpenTo those
+// to one server: a server that answers an octet at a time holds each until its time is
+// over. RFC 7766 §6.2.2 asks clients for few connections; resolvers that are asked to use
+// TCP alone need one for each query under way.
+const (
+	maxOpen   = 4096
+	maxOpenTo = 256
+)
+
+// openConns counts connections in use, by server.
+type openConns struct {
+	mu  sync.Mutex
+	to  map[server]int
+	all int
+}
+
+func (o *openConns) enter(s server) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == maxOpen || o.to[s] == maxOpenTo {
+		return false
+	}
+	o.all++
+	o.to[s]++
+	return true
+}
+
+func (o *openConns) leave(s server) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all--
+	if o.to[s]--; o.to[s] == 0 {
+		delete(o.to, s)
+	}
+}
+
 // conn is a TCP connection with its read buffer.
 type conn struct {
 	net.Conn
@@ -36,6 +73,10 @@ type conn struct {
 }
 
 func (n *Network) tcp(ctx context.Context, s server, query []byte, accept func([]byte) bool) error {
+	if !n.open.enter(s) {
+		return errFull
+	}
+	defer n.open.leave(s)
 	if c := n.idle.take(s); c != nil {
 		heard, err := talk(ctx, c, query, accept)
 		if err == nil {

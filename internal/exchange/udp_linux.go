@@ -81,9 +81,6 @@ func openUDP(s server) (int, error) {
 }
 
 func setUpUDP(fd int, s server) error {
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBuffer); err != nil {
-		return err
-	}
 	if err := bindRandom(fd, s.addr.Is4()); err != nil {
 		return err
 	}

@@ -36,8 +36,6 @@ func dialUDP(s server) (*net.UDPConn, error) {
 }
 
 func portableUDP(ctx context.Context, c *net.UDPConn, query []byte, accept func([]byte) bool) error {
-	// A kernel may refuse the size; the socket then keeps its default.
-	_ = c.SetReadBuffer(receiveBuffer)
 	if err := c.SetDeadline(deadline(ctx)); err != nil {
 		return err
 	}

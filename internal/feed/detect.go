@@ -12,6 +12,9 @@ const detectLines = 256
 // Detect says which format a file that starts with head has: the one that most
 // of its first lines speak for, plain if none does.
 func Detect(head []byte) Format {
+	if f := detectJSON(head); f != "" {
+		return f
+	}
 	head = trimBOM(head)
 	votes := map[Format]int{}
 	for n := 0; n < detectLines && len(head) > 0; n++ {

@@ -16,13 +16,22 @@
 //	          subtree, as the syntax says.
 //	rpz       a response-policy zone in master-file format (RFC 1035 §5): QNAME
 //	          triggers (name: exact, *.name: subtree) and rpz-ip triggers
-//	          (prefix). No default scope: each trigger has its own.
+//	          (prefix). No default scope: each trigger has its own. What withholds
+//	          is one thing: NXDOMAIN, NODATA, DROP and local data all yield a
+//	          claim. PASSTHRU and TCP-ONLY are exceptions (Exceptions): a claim of a
+//	          subtree or a prefix of which the zone lets a part pass is not made.
 //	csv       comma-separated values with a header line, which may be commented
 //	          out: the dumps of abuse.ch (URLhaus, ThreatFox, Feodo Tracker,
 //	          SSLBL) and files with a column "domain". Default scope: exact.
 //	maltrail  trail files of Maltrail: plain, with the evidence in comments
 //	          ("# Reference:"), addresses with ports, URLs and patterns. The
-//	          family is the file's name. Default scope: subtree.
+//	          family is the file's name. A reference above several trails is
+//	          marked as one for several. Default scope: subtree.
+//	json      the JSON dumps of abuse.ch (URLhaus, ThreatFox, Feodo Tracker): objects
+//	          whose members are named like the columns of csv. Default scope: exact.
+//	misp      an event of a MISP feed, of which the attributes for detection count, or a
+//	          MISP warning list. Default scope: exact.
+//	stix      a STIX 2.1 bundle, of which the indicators count. Default scope: exact.
 //
 // In plain, hosts, csv and maltrail files "*.name" and ".name" mean the subtree.
 // A URL with a path says nothing about the whole host: plain and maltrail files
@@ -42,7 +51,8 @@
 // and the rest of the file is used. A file that is empty, binary, an HTML page or
 // mostly malformed is refused whole with a [*Refused]; claims that were
 // yielded before that count for nothing. Memory is bounded by [MaxLine] whatever
-// the file's size and the length of its lines.
+// the file's size and the length of its lines; only of a policy zone are the triggers of
+// subtrees and prefixes held until its end, up to maxWide of them.
 //
 // # Known faults
 //
@@ -73,10 +83,13 @@ const (
 	RPZ      Format = "rpz"
 	CSV      Format = "csv"
 	Maltrail Format = "maltrail"
+	JSON     Format = "json"
+	MISP     Format = "misp"
+	STIX     Format = "stix"
 )
 
 // Formats lists every format that Options.Format accepts besides Auto.
-func Formats() []Format { return []Format{Plain, Hosts, Adblock, RPZ, CSV, Maltrail} }
+func Formats() []Format { return []Format{Plain, Hosts, Adblock, RPZ, CSV, Maltrail, JSON, MISP, STIX} }
 
 // Scope is how far a claim reaches.
 type Scope string
@@ -112,6 +125,7 @@ type Options struct {
 	Scope     Scope  // Exact or Subtree for names without a wildcard; "": the format's default
 	Family    string // malware family of claims that name none
 	Reference string // reference of claims that have none
+	Passes    bool   // yield what a policy zone lets pass too, as claims with Pass
 }
 
 // Claim is what one line says about one host or prefix.
@@ -120,11 +134,13 @@ type Claim struct {
 	Prefix    netip.Prefix // masked, never IPv4-mapped
 	Scope     Scope
 	Path      bool      // the line is a URL below this host, not the host itself
+	Pass      bool      // a policy zone lets it pass: the contrary of an accusation; not in Report.Claims
 	Reference string    // where the evidence is, as the source says; often a URL
 	Family    string    // malware family, as the source says
 	First     time.Time // first seen, UTC; zero if not said
 	Last      time.Time // last seen, UTC; zero if not said
-	Line      int       // line number in the file, from 1
+	Line      int       // line number in the file, from 1; in JSON the number of the object
+	Format    Format    // that it was read in
 }
 
 // Reason is why a line was skipped on purpose.
@@ -144,6 +160,7 @@ const (
 	SkipZone      Reason = "a record of the zone itself"
 	SkipOther     Reason = "an indicator that is neither name nor address"
 	SkipHeader    Reason = "a column header"
+	SkipContext   Reason = "an attribute that is not for detection"
 )
 
 // Malformed is one line that could not be read.
@@ -164,6 +181,10 @@ type Report struct {
 	Malformed int
 	First     []Malformed    // the first MaxMalformed of them
 	Skipped   map[Reason]int // lines skipped on purpose
+
+	Overruled      int      // claims of a policy zone that it has an exception to itself
+	FirstOverruled []string // the first MaxMalformed of them
+	NotTaken       []string // the first MaxMalformed triggers of a policy zone that are not taken
 }
 
 // Read reads a list and yields its claims in the order of the file. It stops
@@ -191,7 +212,13 @@ func Read(r io.Reader, o Options, yield func(Claim) error) (*Report, error) {
 		base := path.Base(strings.ReplaceAll(o.File, `\`, "/"))
 		p.o.Family = bounded(strings.TrimSuffix(base, path.Ext(base)), MaxFamily)
 	}
-	if err := p.run(lines); err != nil {
+	switch rep.Format {
+	case JSON, MISP, STIX:
+		err = p.runJSON(lines.r)
+	default:
+		err = p.run(lines)
+	}
+	if err != nil {
 		return rep, err
 	}
 	if why := rep.garbage(); why != "" {

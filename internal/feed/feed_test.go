@@ -142,7 +142,12 @@ func TestRefusedWhole(t *testing.T) {
 		{"a web page", "\n<!DOCTYPE html>\n<html><body>404</body></html>\n", "web page", false},
 		{"prose", strings.Repeat("It was a dark and stormy night.\n", 20) + strings.Repeat("evil.example\n", 19), "20 of 39 entries are malformed", false},
 		{"one line of prose", "It was a dark and stormy night.\n", "1 of 1 entries are malformed", false},
-		{"JSON", "{\n \"list\": [\n  \"a.example\",\n  \"b.example\"\n ]\n}\n", "entries are malformed", false},
+		{"JSON of something else", `{"error": "come back later"}`, "it holds no entry", true},
+		{"JSON that was cut off", `[{"ip_address": "192.0.2.1"}, {"ip_addr`, "it was cut off", false},
+		{"JSON with a fault", `[{"ip_address": "192.0.2.1"} {"x": 1}]`, "at octet", false},
+		{"JSON and more", `[{"ip_address": "192.0.2.1"}] []`, "something follows", false},
+		{"JSON that is deep", `{"a":` + strings.Repeat("[", 100_000), "more than 16 levels", false},
+		{"JSON with a long string", `{"ip_address": "192.0.2.1", "note": "` + strings.Repeat("a", 2<<20) + `"}`, "a string of more than", false},
 	} {
 		_, _, err := read(strings.NewReader(c.list), Options{File: "some.list"})
 		var refused *Refused

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -26,13 +27,19 @@ type parser struct {
 type group struct {
 	reference string
 	inComment bool
+	claims    int
+	first     Claim // held back until it is known whether the reference is for it alone
 }
+
+// shared stands behind a reference that is one for several claims: whether it tells of
+// each of them, nobody knows. No address has a blank in it.
+const shared = " (one reference for several)"
 
 func (p *parser) run(l *lines) error {
 	for {
 		line, long, err := l.next()
 		if err == io.EOF {
-			return nil
+			return errors.Join(p.endGroup(), p.endZone())
 		}
 		if err != nil {
 			return err
@@ -106,7 +113,18 @@ func (p *parser) fail(s string, pr problem) {
 
 // claim yields a claim on sub with what c says besides.
 func (p *parser) claim(sub subject, c Claim) error {
-	c.Name, c.Prefix, c.Path, c.Line = sub.name, sub.prefix, sub.path, p.line
+	p.used = true
+	return p.give(p.complete(sub, c))
+}
+
+func (p *parser) give(c Claim) error {
+	p.rep.Claims++
+	return p.yield(c)
+}
+
+// complete is the claim of the line in hand on sub, with what c says besides.
+func (p *parser) complete(sub subject, c Claim) Claim {
+	c.Name, c.Prefix, c.Path, c.Line, c.Format = sub.name, sub.prefix, sub.path, p.line, p.rep.Format
 	switch {
 	case sub.prefix.IsValid():
 		c.Scope = Prefix
@@ -121,22 +139,27 @@ func (p *parser) claim(sub subject, c Claim) error {
 	if c.Family == "" {
 		c.Family = p.o.Family
 	}
-	p.used = true
-	p.rep.Claims++
-	return p.yield(c)
+	return c
 }
 
 // whole claims what s names, unless it names only something below a host.
 func (p *parser) whole(s string, c Claim) error {
+	if sub, ok := p.host(s); ok {
+		return p.claim(sub, c)
+	}
+	return nil
+}
+
+// host reads what s names; false, and counted, where that is none or only something below a host.
+func (p *parser) host(s string) (subject, bool) {
 	sub, pr := parseSubject(s)
 	if pr.ok() && sub.path {
 		pr.skip = SkipPath
 	}
 	if !pr.ok() {
 		p.fail(s, pr)
-		return nil
 	}
-	return p.claim(sub, c)
+	return sub, pr.ok()
 }
 
 // plain parses a line of a plain list: one subject, a comment behind it or not.
@@ -214,11 +237,14 @@ func (p *parser) maltrail(s string) error {
 		p.rep.Comments++
 		ref, ok := strings.CutPrefix(strings.TrimLeft(s, "# "), "Reference:")
 		if !p.group.inComment && (ok || strings.HasPrefix(s, "# Generic")) {
+			if err := p.endGroup(); err != nil {
+				return err
+			}
 			p.group = group{inComment: true}
 		}
 		if ok && p.group.reference == "" {
 			url, _ := firstField(strings.TrimSpace(ref))
-			p.group.reference = bounded(url, MaxReference)
+			p.group.reference = bounded(url, MaxReference-len(shared))
 		}
 		return nil
 	}
@@ -232,9 +258,43 @@ func (p *parser) maltrail(s string) error {
 	case rest != "" && rest[0] != '#':
 		p.malformed([]byte(s), "more than one field")
 	default:
-		return p.whole(first, Claim{Reference: p.group.reference})
+		return p.trail(first)
 	}
 	return nil
+}
+
+// trail claims what s names, by the reference of its group.
+func (p *parser) trail(s string) error {
+	sub, ok := p.host(s)
+	if !ok {
+		return nil
+	}
+	g := &p.group
+	if g.reference == "" {
+		return p.claim(sub, Claim{})
+	}
+	p.used = true
+	g.claims++
+	if g.claims == 1 {
+		g.first = p.complete(sub, Claim{Reference: g.reference})
+		return nil
+	}
+	if g.claims == 2 {
+		g.first.Reference += shared
+		if err := p.give(g.first); err != nil {
+			return err
+		}
+	}
+	return p.give(p.complete(sub, Claim{Reference: g.reference + shared}))
+}
+
+// endGroup yields what is held back of the group.
+func (p *parser) endGroup() error {
+	if p.group.claims != 1 {
+		return nil
+	}
+	p.group.claims = 0
+	return p.give(p.group.first)
 }
 
 // timeLayouts are how feeds write when something was seen, always in UTC.

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -16,7 +17,14 @@ type zone struct {
 	owner   string // owner of the record before, as a blank owner repeats it
 	claimed string // owner that the last claim was made for
 	depth   int    // parentheses open at the end of the line before
+
+	wide   []Claim // of subtrees and prefixes, held back until all exceptions are known
+	passes *Exceptions
 }
+
+// maxWide is how many claims of subtrees and prefixes of one zone are held back, of some 150
+// octets each; the largest zones that are sold have some ten million records.
+const maxWide = 16 << 20
 
 // zoneTypes are the records that a policy zone has for itself.
 var zoneTypes = map[string]bool{"SOA": true, "NS": true, "DNSKEY": true, "RRSIG": true, "NSEC": true, "NSEC3": true, "NSEC3PARAM": true, "CDS": true, "CDNSKEY": true}
@@ -80,7 +88,10 @@ func (p *parser) directive(raw string, fields []string) {
 func (p *parser) trigger(raw, typ string, rdata []string) error {
 	owner, pr := p.zone.relative(p.zone.owner)
 	if pr.ok() && typ == "CNAME" {
-		pr.skip = policySkip(rdata, owner)
+		if why := policySkip(rdata, owner); why != "" {
+			p.skip(why)
+			return p.pass(owner)
+		}
 	}
 	if !pr.ok() {
 		p.fail(raw, pr)
@@ -92,11 +103,69 @@ func (p *parser) trigger(raw, typ string, rdata []string) error {
 	}
 	sub, pr := parseTrigger(owner)
 	if !pr.ok() {
+		if pr.skip == SkipTrigger && len(p.rep.NotTaken) < MaxMalformed {
+			p.rep.NotTaken = append(p.rep.NotTaken, excerpt([]byte(owner)))
+		}
 		p.fail(raw, pr)
 		return nil
 	}
 	p.zone.claimed = owner
-	return p.claim(sub, Claim{Scope: Exact})
+	if !sub.subtree && !sub.prefix.IsValid() {
+		return p.claim(sub, Claim{Scope: Exact})
+	}
+	if len(p.zone.wide) == maxWide {
+		return &Refused{Report: p.rep, Why: fmt.Sprintf("it has more than %d triggers of subtrees and address ranges", maxWide)}
+	}
+	p.used = true
+	p.zone.wide = append(p.zone.wide, p.complete(sub, Claim{}))
+	return nil
+}
+
+// pass notes what a policy lets pass, and yields it where that is asked for.
+func (p *parser) pass(owner string) error {
+	sub, pr := parseTrigger(owner)
+	if !pr.ok() {
+		return nil
+	}
+	c := p.complete(sub, Claim{Scope: Exact, Pass: true})
+	if p.zone.passes == nil {
+		p.zone.passes = NewExceptions()
+	}
+	p.zone.passes.Add(c)
+	if p.zone.passes.size() > maxExceptions {
+		return &Refused{Report: p.rep, Why: fmt.Sprintf("what it lets pass takes more than %d names and names above them", maxExceptions)}
+	}
+	if !p.o.Passes {
+		return nil
+	}
+	return p.yield(c)
+}
+
+// endZone yields the claims that were held back, but those of which the zone itself lets a part pass.
+func (p *parser) endZone() error {
+	for _, c := range p.zone.wide {
+		if p.zone.passes != nil && p.zone.passes.Within(c) {
+			if p.rep.Overruled++; len(p.rep.FirstOverruled) < MaxMalformed {
+				p.rep.FirstOverruled = append(p.rep.FirstOverruled, c.subject())
+			}
+			continue
+		}
+		if err := p.give(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subject is what the claim is about, for a report.
+func (c *Claim) subject() string {
+	switch c.Scope {
+	case Prefix:
+		return c.Prefix.String()
+	case Subtree:
+		return "*." + strings.TrimSuffix(c.Name.String(), ".")
+	}
+	return strings.TrimSuffix(c.Name.String(), ".")
 }
 
 // policySkip is the reason to pass over a CNAME policy that does not withhold

@@ -252,3 +252,105 @@ func status(field string) int {
 	_, _ = fmt.Sscanf(rest, "%d", &kib)
 	return kib << 10
 }
+
+// BenchmarkMap builds the verifiable map over a list; a log's replay and the list itself are
+// not in it. B/op counts what is allocated on the way.
+func BenchmarkMap(b *testing.B) {
+	l, err := Open(benchFile(b, benchNames(b)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Map(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMergeMap brings one name into the map over a list, up to a file on disk, which is
+// not synced.
+func BenchmarkMergeMap(b *testing.B) {
+	n := benchNames(b)
+	l, err := Open(benchFile(b, n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	old := benchMap(b, l)
+	for b.Loop() {
+		var change ledger.MapBuilder
+		change.Add(ledger.Listing{Name: "one.more.example", Scope: ledger.ScopeExact, Entry: uint64(n)})
+		out, err := os.Create(filepath.Join(b.TempDir(), "merged"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := change.Merge(out, old, uint64(n)+1, nil); err != nil {
+			b.Fatal(err)
+		}
+		out.Close()
+	}
+}
+
+func benchMap(b *testing.B, l *List) *ledger.Map {
+	b.Helper()
+	f, err := os.Create(filepath.Join(b.TempDir(), "map"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	if _, err := l.Map(f); err != nil {
+		b.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := ledger.OpenMap(f, info.Size())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+// BenchmarkMapProof checks proofs of names that are listed and of names that are not, and
+// says how long the longest of them is. Fetching it and the log's own proofs are not in it.
+func BenchmarkMapProof(b *testing.B) {
+	n := benchNames(b)
+	l, err := Open(benchFile(b, n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := benchMap(b, l)
+	h := m.Head()
+	var keys []ledger.MapKey
+	var proofs [][]byte
+	longest, listed := 0, 0
+	for i, name := range append(listedNames(n, "")[:2000], cleanNames()[:2000]...) {
+		probes, err := h.NameProbes(strings.TrimSuffix(dns.Name(name).String(), "."))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, p := range probes {
+			page, err := ledger.ReadMapPage(b.Context(), m, h, h.Page(p.Key))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, ok := page.Find(p.Key); ok {
+				listed++
+			}
+			keys, proofs = append(keys, p.Key), append(proofs, page.Prove(p.Key))
+			longest = max(longest, len(proofs[len(proofs)-1]))
+		}
+		if i == 1999 && listed < 2000 {
+			b.Fatalf("%d of 2000 are listed", listed)
+		}
+	}
+	i := 0
+	for b.Loop() {
+		if _, _, err := h.CheckMapProof(keys[i%len(keys)], proofs[i%len(keys)]); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+	b.ReportMetric(float64(longest+len(h.Text())), "octets/longest")
+}

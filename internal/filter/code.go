@@ -33,9 +33,9 @@ const (
 )
 
 // symbol is a code: its bits as they are written (the first is the lowest) and
-// how many there are; 0 for an octet that needs an escape.
+// how many there are.
 type symbol struct {
-	code uint16
+	code uint32
 	bits uint8
 }
 
@@ -57,18 +57,19 @@ func (d decoded) bits() uint { return uint(d >> 20) }
 // peekBits is how many bits are decoded at a time: two octets of a common kind.
 const peekBits = 12
 
-var encodeTable, decodeTable = makeCode()
+// encodeTable is how each octet is written, endCode the end mark.
+var encodeTable, endCode, decodeTable = makeCode()
 
-func makeCode() (enc [256]symbol, dec [1 << peekBits]decoded) {
+func makeCode() (enc [256]symbol, end symbol, dec [1 << peekBits]decoded) {
 	next := uint16(0)
 	var one [1 << maxCode]symbol // octet of each code, whatever follows it
 	for n, symbols := range codeLengths {
 		next <<= 1
 		for i := range len(symbols) {
-			s := symbol{code: bits.Reverse16(next) >> (16 - n), bits: uint8(n)}
+			s := symbol{code: uint32(bits.Reverse16(next) >> (16 - n)), bits: uint8(n)}
 			enc[symbols[i]] = s
 			for rest := 0; rest < 1<<(maxCode-n); rest++ {
-				one[int(s.code)|rest<<n] = symbol{code: uint16(symbols[i]), bits: s.bits}
+				one[int(s.code)|rest<<n] = symbol{code: uint32(symbols[i]), bits: s.bits}
 			}
 			next++
 		}
@@ -76,7 +77,14 @@ func makeCode() (enc [256]symbol, dec [1 << peekBits]decoded) {
 	for v := range dec {
 		dec[v] = decode(&one, v)
 	}
-	return enc, dec
+	end = enc[endMark]
+	esc := enc[escape]
+	for c := range enc {
+		if c == endMark || c == escape || enc[c].bits == 0 {
+			enc[c] = symbol{code: esc.code | uint32(c)<<esc.bits, bits: esc.bits + 8}
+		}
+	}
+	return enc, end, dec
 }
 
 // decode is what v begins with; one says which symbol its next bits are.
@@ -103,7 +111,8 @@ func decode(one *[1 << maxCode]symbol, v int) decoded {
 	}
 }
 
-// bitWriter writes numbers of few bits, the lowest bit first.
+// bitWriter writes numbers of few bits, the lowest bit first. Up to 31 bits are
+// held back until align.
 type bitWriter struct {
 	out  []byte
 	acc  uint64
@@ -113,33 +122,40 @@ type bitWriter struct {
 // put writes the lowest n bits of v; n is at most 32.
 func (w *bitWriter) put(v uint64, n uint) {
 	w.acc |= (v & (1<<n - 1)) << w.held
-	for w.held += n; w.held >= 8; w.held -= 8 {
+	if w.held += n; w.held >= 32 {
+		w.out = binary.LittleEndian.AppendUint32(w.out, uint32(w.acc))
+		w.acc >>= 32
+		w.held -= 32
+	}
+}
+
+// align writes what is held, the octet filled up with zeros.
+func (w *bitWriter) align() {
+	for ; w.held > 0; w.held -= min(8, w.held) {
 		w.out = append(w.out, byte(w.acc))
 		w.acc >>= 8
 	}
 }
 
-// align fills the octet up with zeros.
-func (w *bitWriter) align() {
-	if w.held > 0 {
-		w.put(0, 8-w.held)
-	}
-}
-
 // key writes the octets of a key and the end mark.
 func (w *bitWriter) key(key []byte) {
-	for _, c := range key {
-		s := encodeTable[c]
-		if c == endMark || c == escape || s.bits == 0 {
-			e := encodeTable[escape]
-			w.put(uint64(e.code), uint(e.bits))
-			w.put(uint64(c), 8)
-			continue
+	out, acc, held := w.out, w.acc, w.held
+	for i := 0; ; i++ {
+		s := endCode
+		if i < len(key) {
+			s = encodeTable[key[i]]
 		}
-		w.put(uint64(s.code), uint(s.bits))
+		acc |= uint64(s.code) << (held & 63)
+		if held += uint(s.bits); held >= 32 {
+			out = binary.LittleEndian.AppendUint32(out, uint32(acc))
+			acc >>= 32
+			held -= 32
+		}
+		if i >= len(key) {
+			break
+		}
 	}
-	e := encodeTable[endMark]
-	w.put(uint64(e.code), uint(e.bits))
+	w.out, w.acc, w.held = out, acc, held
 }
 
 // bitReader reads what a bitWriter wrote. Reading behind the end sets bad and

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -22,35 +23,60 @@ var ErrTooLarge = errors.New("filter: the state is larger than a compiled list c
 // Compile writes the list of what st lists and returns the file's digest. Equal
 // states give equal octets.
 func Compile(w io.Writer, st *ledger.State) (Digest, error) {
-	return compile(w, st.Size(), st.RootHash(), st.Len(), st.Listings())
-}
-
-// compile writes the list of listings in any order. Of two listings of one
-// subject the later entry counts. About hint listings are expected.
-func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.Seq[ledger.Listing]) (Digest, error) {
-	b := builder{header: header{epoch: epoch, root: root}}
-	b.reserve(hint)
-	for l := range listings {
-		if err := b.add(l); err != nil {
-			return Digest{}, err
-		}
-	}
-	prefixes := b.encodePrefixes()
-	b.sortNames()
-	names, err := b.encodeNames()
+	b, err := gather(st.Size(), st.RootHash(), st.Len(), st.Listings())
 	if err != nil {
 		return Digest{}, err
 	}
-	if err := b.index(); err != nil {
+	for c := range st.Commitments() {
+		b.addCommitment(c)
+	}
+	return b.write(w, b.sorted())
+}
+
+// gather is a builder of listings in any order, their names sorted. Of two listings of one
+// subject the later entry counts. About hint listings are expected.
+func gather(epoch uint64, root [32]byte, hint int, listings iter.Seq[ledger.Listing]) (*builder, error) {
+	b := &builder{header: header{epoch: epoch, root: root}}
+	b.reserve(hint)
+	for l := range listings {
+		if err := b.add(l); err != nil {
+			return nil, err
+		}
+	}
+	b.sortNames()
+	return b, nil
+}
+
+// writeChunk is how much is written at a time. File systems that keep a file in
+// large folios (ext4 from Linux 6.16 on, XFS) make them as large as a write, and
+// from 2 MB on the processor maps each by one entry: a lookup in a list of a
+// hundred megabytes does not wait for address translation, and the first queries
+// after a swap cause next to no page faults.
+const writeChunk = 4 << 20
+
+// write writes the file of the records that names yields and of b's prefixes.
+func (b *builder) write(w io.Writer, records records) (Digest, error) {
+	prefixes := b.encodePrefixes()
+	commitments, err := b.encodeSealed()
+	if err != nil {
+		return Digest{}, err
+	}
+	names, err := b.encodeNames(records)
+	if err != nil {
+		return Digest{}, err
+	}
+	b.arena, b.order = nil, nil // nothing needs them any more
+	if err := b.index(names); err != nil {
 		return Digest{}, err
 	}
 
 	lengths := b.fixedLengths()
 	lengths[regionPrefixes] = uint64(len(prefixes))
 	lengths[regionNames] = uint64(len(names))
+	lengths[regionSealed] = uint64(len(commitments))
 	b.lay(lengths)
 	h := sha256.New()
-	out := &regionWriter{w: bufio.NewWriterSize(io.MultiWriter(h, w), 1<<20)}
+	out := &regionWriter{w: bufio.NewWriterSize(io.MultiWriter(h, w), int(min(writeChunk, b.size)))}
 	out.write(b.encode())
 	out.pad(b.regions[regionFilter].off)
 	out.words(b.filter)
@@ -62,6 +88,10 @@ func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.S
 	out.write(prefixes)
 	out.pad(b.regions[regionNames].off)
 	out.write(names)
+	if len(commitments) > 0 {
+		out.pad(b.regions[regionSealed].off)
+		out.write(commitments)
+	}
 	if err := out.flush(); err != nil {
 		return Digest{}, err
 	}
@@ -72,16 +102,21 @@ func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.S
 // one scope.
 type builder struct {
 	header
-	arena []byte // records, one behind the other: see entryAt
-	order []ref  // the records, then those in ascending order
-	top   uint64 // the largest entry number
+	arena    []byte // records, one behind the other: see keyAt
+	order    []ref  // the records, once sorted in ascending order
+	expected int    // about how many records there will be
+	top      uint64 // an entry number of as many bits as the largest has
+
+	hashes   []uint64 // of the records' names, in ascending order of the records
+	subtrees []uint64 // a bit for each record, set for a subtree
 
 	filter []uint64
 	dir    []uint32
 	slots  []uint32
 	blocks []uint32
 
-	addrs []addrRecord
+	addrs       []addrRecord
+	commitments []ledger.Commitment
 }
 
 // A record in the arena is its entry number in 8 octets, with scopeBit for a
@@ -91,12 +126,32 @@ const (
 	scopeBit = 1 << 63
 )
 
-// ref is a record in an order: first sorted by sort, which holds octets of the
-// key; later sort is the hash.
+// ref is a record in an order. While it is sorted, sort holds octets of the key.
 type ref struct {
-	sort    uint64
-	at      uint32 // in the arena
-	subtree bool   // set with the hash
+	sort uint64
+	at   uint32 // in the arena
+}
+
+// records yields records in ascending order, none twice: the key, which is good
+// until the next one, and the entry number with scopeBit for a subtree.
+type records = iter.Seq2[[]byte, uint64]
+
+// sorted yields the sorted records; of doubles the first.
+func (b *builder) sorted() records {
+	return func(yield func([]byte, uint64) bool) {
+		var before []byte
+		var scope uint64
+		for i, r := range b.order {
+			key, entry := b.key(r), b.entry(r)
+			if i > 0 && (entry^scope)&scopeBit == 0 && bytes.Equal(key, before) {
+				continue
+			}
+			before, scope = key, entry
+			if !yield(key, entry) {
+				return
+			}
+		}
+	}
 }
 
 type addrRecord struct {
@@ -110,6 +165,7 @@ const typicalKey = 24
 func (b *builder) reserve(n int) {
 	b.arena = make([]byte, 0, n*(keyAt+typicalKey))
 	b.order = make([]ref, 0, n)
+	b.expected = n
 }
 
 func (b *builder) add(l ledger.Listing) error {

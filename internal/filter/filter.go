@@ -2,10 +2,12 @@
 // a form that answers in tens of nanoseconds from memory that the operating
 // system shares, drops and reloads as it likes.
 //
-// [Compile] writes a list from a [ledger.State], [Open] maps it, [List.Match] and
+// [Compile] writes a list from a [ledger.State], [Merge] the same one from an older
+// list and what the log says since, [Open] maps it, [List.Match] and
 // [List.Judge] ask it, and [Live] is the pointer that a running server reads.
 // The file is a pure function of the state: two machines that followed the same
-// log build the same octets, and its SHA-256 is in the log's epoch entry.
+// log build the same octets, and its SHA-256 is in the log's epoch entry. [Join] has several
+// lists, of several logs, judge as one.
 //
 // # What is matched
 //
@@ -15,12 +17,12 @@
 // shorter one. Nothing is matched on a fingerprint alone: the filter and the
 // slots below only say where to look for the name.
 //
-// # The file, version 1
+// # The file, versions 1 and 2
 //
 // All numbers are little-endian. The header is 256 octets:
 //
 //	  0   8  "shojilst"
-//	  8   4  version: 1
+//	  8   4  version: 1 without commitments, whose region then is zero; 2 with them
 //	 12   4  length of the header: 256
 //	 16   8  epoch: entries of the log that the list was compiled from
 //	 24  32  root hash of the log's Merkle tree of that size (RFC 6962)
@@ -34,9 +36,9 @@
 //	112   8  depths at which a subtree is listed
 //	120   4  E: bits of an entry number, 1 to 53
 //	124   4  B: bits of a block's number in a slot, 0 to 26
-//	128  96  six regions, an offset and a length of 8 octets each:
-//	         filter, directory, slots, blocks, prefixes, names
-//	224  24  zero
+//	128 112  seven regions, an offset and a length of 8 octets each:
+//	         filter, directory, slots, blocks, prefixes, names, commitments
+//	240   8  zero
 //	248   8  the first 8 octets of the SHA-256 of the 248 before
 //
 // Regions follow in that order, each at the next multiple of 64; what is between
@@ -80,6 +82,13 @@
 //
 // Eight zero octets end the region.
 //
+// Commitments, the listings whose names are not told: the number of salts in 4, D in 4, the number of
+// records in 8; the salts of 16 octets, ascending; 2^D + 1 numbers of 4, where each bucket's records
+// begin; and records of 40, the commitment in 32, and a number of 8 whose bits 0 to 52 are the entry
+// number, 54 and 55 which salt, and 63 set for a subtree. Records ascend by the commitment's last 8
+// octets, taken with the highest first, whose highest D bits are the bucket. D is the bits of an eighth
+// of the number of records.
+//
 // # Seed
 //
 // A name's hash is keyed, so that nobody can list names, before the log commits to
@@ -101,8 +110,10 @@
 // # Limits and known faults
 //
 // 2³² octets of keys (about 200 million names), 2²⁶ blocks, entry numbers below 2⁵³.
-// Compile holds 60 to 90 octets a name in memory. Commitments in the state (names
-// that are not told) are not compiled: there is nothing to look up.
+// Compile holds 60 to 90 octets a name in memory, Merge 40 of the list and 60 to 90
+// a change; the hash is keyed anew with every epoch, so that Merge writes the
+// whole file too. A list with commitments costs a SHA-256 or two for each label of a name
+// and each of its salts (ledger.MaxSalts), some 0.5 µs each, where a name is not known to pass already.
 package filter
 
 import (
@@ -141,6 +152,7 @@ type Verdict struct {
 	Entry uint64 // number of the entry in the log
 	Rule  Rule
 	Size  uint8 // labels of the listed name, or bits of the listed prefix
+	Log   uint8 // which list of a joined one decided, from 0; see Join
 }
 
 // Listed is the listed name of a verdict on name.
@@ -172,6 +184,8 @@ type List struct {
 	prefix []byte
 	names  []byte
 	groups []group
+	sealed sealed
+	joined []*List // of Join, and nothing else then
 }
 
 // Epoch is the number of log entries that the list was compiled from.
@@ -180,17 +194,29 @@ func (l *List) Epoch() uint64 { return l.epoch }
 // RootHash is the root of the log's Merkle tree at Epoch.
 func (l *List) RootHash() [32]byte { return l.root }
 
-// Count is the number of listings: names by scope, and prefixes.
-func (l *List) Count() uint64 { return l.records + l.prefixes }
+// Count is the number of listings: names by scope, prefixes, and commitments.
+func (l *List) Count() uint64 {
+	n := l.records + l.prefixes + l.sealed.count()
+	for _, of := range l.joined {
+		n += of.Count()
+	}
+	return n
+}
 
 // Bytes is the length of the file.
-func (l *List) Bytes() int { return len(l.data) }
+func (l *List) Bytes() int {
+	n := len(l.data)
+	for _, of := range l.joined {
+		n += of.Bytes()
+	}
+	return n
+}
 
 // Match finds the most specific listing of name, which is in wire form and
 // lower case. It does not allocate. Octets that are no name match nothing.
 func (l *List) Match(name []byte) (Verdict, bool) {
-	if l.nameDepths == 0 {
-		return Verdict{}, false
+	if l.nameDepths == 0 && len(l.sealed.salts) == 0 {
+		return l.matchJoined(name)
 	}
 	var starts [maxLabels]uint8
 	n, at := 0, 0
@@ -229,6 +255,9 @@ func (l *List) Match(name []byte) (Verdict, bool) {
 			}
 		}
 	}
+	if len(l.sealed.salts) > 0 {
+		return l.matchSealed(name, &starts, n, hits)
+	}
 	if hits == 0 {
 		runtime.KeepAlive(l)
 		return Verdict{}, false
@@ -266,7 +295,7 @@ func (l *List) resolve(name []byte, starts *[maxLabels]uint8, n int, hits uint64
 // address is taken for the IPv4 address that it is.
 func (l *List) MatchAddr(a netip.Addr) (Verdict, bool) {
 	if len(l.groups) == 0 {
-		return Verdict{}, false
+		return l.matchAddrJoined(a)
 	}
 	v, ok := l.matchAddr(a.Unmap())
 	runtime.KeepAlive(l)
@@ -288,14 +317,14 @@ func (l *List) Judge(a *answer.Answer) (Verdict, bool) {
 
 // Explain is Judge, and says what the verdict is on.
 func (l *List) Explain(a *answer.Answer) (Verdict, Subject, bool) {
-	if l.nameDepths != 0 {
+	if l.nameDepths != 0 || len(l.sealed.salts) > 0 || len(l.joined) > 0 {
 		for target := range a.Targets() {
 			if v, ok := l.MatchName(target); ok {
 				return v, Subject{Name: target}, true
 			}
 		}
 	}
-	if len(l.groups) != 0 {
+	if len(l.groups) != 0 || len(l.joined) > 0 {
 		for addr := range a.Addrs() {
 			if v, ok := l.MatchAddr(addr); ok {
 				return v, Subject{Addr: addr}, true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math/rand/v2"
 	"net/netip"
@@ -18,6 +19,15 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/ledger"
 )
+
+// compile writes the list of listings in any order.
+func compile(w io.Writer, epoch uint64, root [32]byte, hint int, listings iter.Seq[ledger.Listing]) (Digest, error) {
+	b, err := gather(epoch, root, hint, listings)
+	if err != nil {
+		return Digest{}, err
+	}
+	return b.write(w, b.sorted())
+}
 
 // build compiles listings and parses the octets.
 func build(t testing.TB, listings ...ledger.Listing) (*List, []byte) {
@@ -36,7 +46,7 @@ func buildSeq(t testing.TB, n int, listings iter.Seq[ledger.Listing]) (*List, []
 	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if sum, err := Sum(path); err != nil || sum != digest {
+	if sum, err := Sum(path, nil); err != nil || sum != digest {
 		t.Fatalf("Sum = %v, %v; Compile said %v", sum, err, digest)
 	}
 	l, err := parse(out.Bytes())
@@ -67,22 +77,22 @@ func TestMatchNamesMostSpecificListing(t *testing.T) {
 		name string
 		want Verdict
 	}{
-		{"evil.example", Verdict{1, Exact, 2}},
+		{"evil.example", Verdict{1, Exact, 2, 0}},
 		{"www.evil.example", none},
-		{"c2.evil.example", Verdict{3, Exact, 3}},
-		{"www.c2.evil.example", Verdict{2, Subtree, 3}},
-		{"a.b.c2.evil.example", Verdict{2, Subtree, 3}},
-		{"deep.c2.evil.example", Verdict{4, Subtree, 4}},
-		{"a.deep.c2.evil.example", Verdict{4, Subtree, 4}},
-		{"x.test", Verdict{5, Subtree, 2}},
+		{"c2.evil.example", Verdict{3, Exact, 3, 0}},
+		{"www.c2.evil.example", Verdict{2, Subtree, 3, 0}},
+		{"a.b.c2.evil.example", Verdict{2, Subtree, 3, 0}},
+		{"deep.c2.evil.example", Verdict{4, Subtree, 4, 0}},
+		{"a.deep.c2.evil.example", Verdict{4, Subtree, 4, 0}},
+		{"x.test", Verdict{5, Subtree, 2, 0}},
 		{"xx.test", none},
-		{"only.test", Verdict{6, Exact, 2}},
-		{`od\.d.test`, Verdict{7, Exact, 2}},
+		{"only.test", Verdict{6, Exact, 2, 0}},
+		{`od\.d.test`, Verdict{7, Exact, 2, 0}},
 		{"od.d.test", none},
-		{`\000\001.test`, Verdict{8, Subtree, 2}},
-		{`a.\000\001.test`, Verdict{8, Subtree, 2}},
+		{`\000\001.test`, Verdict{8, Subtree, 2, 0}},
+		{`a.\000\001.test`, Verdict{8, Subtree, 2, 0}},
 		{`\000\002.test`, none},
-		{`\255\254\253.test`, Verdict{9, Exact, 2}},
+		{`\255\254\253.test`, Verdict{9, Exact, 2, 0}},
 		{`\255\254\252.test`, none},
 		{"test", none},
 		{"example", none},
@@ -105,7 +115,7 @@ func TestMatchNamesMostSpecificListing(t *testing.T) {
 func TestRootListed(t *testing.T) {
 	l, _ := build(t, subtree(".", 9))
 	for _, name := range []string{".", "com", "a.b.c.test"} {
-		if v, ok := l.Match([]byte(dns.MustName(name))); !ok || v != (Verdict{9, Subtree, 0}) {
+		if v, ok := l.Match([]byte(dns.MustName(name))); !ok || v != (Verdict{9, Subtree, 0, 0}) {
 			t.Errorf("Match(%s) = %v, %v", name, v, ok)
 		}
 	}
@@ -161,8 +171,8 @@ func TestJudge(t *testing.T) {
 		want   Verdict
 		listed string
 	}{
-		{"alias of a listed name, in capitals", []dns.RR{cname("cdn.shop.test", "www.C2.Evil.Test")}, Verdict{5, Subtree, 3}, "www.C2.Evil.Test."},
-		{"address in a listed prefix", []dns.RR{cname("far.shop.test", "w.shop.test"), a("w.shop.test", 192, 0, 2, 7)}, Verdict{6, Prefix, 24}, "192.0.2.7"},
+		{"alias of a listed name, in capitals", []dns.RR{cname("cdn.shop.test", "www.C2.Evil.Test")}, Verdict{5, Subtree, 3, 0}, "www.C2.Evil.Test."},
+		{"address in a listed prefix", []dns.RR{cname("far.shop.test", "w.shop.test"), a("w.shop.test", 192, 0, 2, 7)}, Verdict{6, Prefix, 24, 0}, "192.0.2.7"},
 		{"the owner alone does not count", []dns.RR{a("c2.evil.test", 198, 51, 100, 1)}, Verdict{}, ""},
 		{"nothing listed", []dns.RR{cname("a.test", "b.test"), a("b.test", 198, 51, 100, 1)}, Verdict{}, ""},
 	} {

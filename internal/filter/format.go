@@ -10,7 +10,8 @@ import (
 
 const (
 	magic      = "shojilst"
-	version    = 1
+	version    = 1 // of a list without commitments
+	sealedFrom = 2 // the version of one with them
 	headerSize = 256
 	sumAt      = 248 // where the header's own checksum is
 
@@ -42,6 +43,7 @@ const (
 	regionBlocks
 	regionPrefixes
 	regionNames
+	regionSealed
 	regions
 )
 
@@ -87,6 +89,9 @@ func (h *header) keyHash(attempt uint64) {
 func (h *header) lay(lengths [regions]uint64) {
 	at := uint64(headerSize)
 	for i, n := range lengths {
+		if i == regionSealed && n == 0 {
+			continue
+		}
 		at = (at + regionAlign - 1) / regionAlign * regionAlign
 		h.regions[i] = span{at, n}
 		at += n
@@ -99,6 +104,9 @@ func (h *header) encode() []byte {
 	copy(b, magic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], version)
+	if h.regions[regionSealed].len > 0 {
+		le.PutUint32(b[8:], sealedFrom)
+	}
 	le.PutUint32(b[12:], headerSize)
 	le.PutUint64(b[16:], h.epoch)
 	copy(b[24:], h.root[:])
@@ -124,8 +132,8 @@ func (h *header) decode(b []byte, size uint64) error {
 		return damaged("%d octets are fewer than a header has", len(b))
 	case string(b[:8]) != magic:
 		return damaged("it does not begin with %q", magic)
-	case le.Uint32(b[8:]) != version:
-		return damaged("version %d; this program reads version %d", le.Uint32(b[8:]), version)
+	case le.Uint32(b[8:]) != version && le.Uint32(b[8:]) != sealedFrom:
+		return damaged("version %d; this program reads versions %d and %d", le.Uint32(b[8:]), version, sealedFrom)
 	case le.Uint32(b[12:]) != headerSize:
 		return damaged("a header of %d octets", le.Uint32(b[12:]))
 	}
@@ -146,6 +154,9 @@ func (h *header) decode(b []byte, size uint64) error {
 		return damaged("entry numbers of %d bits, block numbers of %d", h.entryBits, h.blockBits)
 	}
 	for i := range h.regions {
+		if i == regionSealed && le.Uint32(b[8:]) == version {
+			break
+		}
 		r := span{le.Uint64(b[regionAt+16*i:]), le.Uint64(b[regionAt+16*i+8:])}
 		if r.off < headerSize || r.off > size || r.len > size-r.off {
 			return damaged("region %d is outside of the file", i)

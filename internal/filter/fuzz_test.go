@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -27,6 +28,23 @@ func smallList(t testing.TB) []byte {
 	return data
 }
 
+// smallSealedList is smallList with commitments.
+func smallSealedList(t testing.TB) []byte {
+	b, err := gather(77, [32]byte{1}, 3, slices.Values([]ledger.Listing{exact("a.test", 1), subtree("b.a.test", 3), prefix("192.0.2.0/24", 6)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		salt := ledger.Salt{byte(1 + i%2)}
+		b.addCommitment(ledger.Commitment{Commitment: ledger.Commit(salt, ledger.ScopeExact, string(rune('a'+i%26))+".test"), Salt: salt, Scope: ledger.ScopeExact, Entry: uint64(100 + i)})
+	}
+	var out bytes.Buffer
+	if _, err := b.write(&out, b.sorted()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // ask asks a list about everything, damaged or not.
 func ask(l *List, more []byte) {
 	for _, n := range []string{".", "test", "a.test", "x.a.test", "c.b.a.test", `x.\000\001\255\254.odd.test`, "www.averylonglabelthatneedsmorethaneightoctets.example"} {
@@ -41,6 +59,16 @@ func ask(l *List, more []byte) {
 		l.MatchAddr(netip.MustParseAddr(a))
 	}
 	_, _, _ = l.Count(), l.Epoch(), l.RootHash()
+	l.Commitments(func(c ledger.Commitment) bool {
+		l.CommittedEntry(c.Commitment)
+		return true
+	})
+	l.Has(dns.MustName("a.test"), ledger.ScopeSubtree)
+	l.HasPrefix(netip.MustParsePrefix("192.0.2.0/24"))
+	changes := slices.Values([]ledger.Change{
+		{Listing: exact("b.test", 1<<53-1), Listed: true}, {Listing: subtree("a.test", 0)}, {Listing: prefix("192.0.2.0/24", 0)},
+	})
+	_, _ = (&builder{header: header{epoch: 1}}).merge(io.Discard, l, 3, changes)
 }
 
 // mend makes the header of a damaged file consistent again, so that what lies
@@ -60,6 +88,7 @@ func FuzzOpen(f *testing.F) {
 	_, none := build(f)
 	f.Add(good, []byte("\x01a\x04test\x00"), true)
 	f.Add(none, []byte("\x00"), false)
+	f.Add(smallSealedList(f), []byte("\x01a\x04test\x00"), true)
 	f.Add(good[:headerSize], []byte{}, true)
 	f.Fuzz(func(t *testing.T, data, name []byte, repair bool) {
 		data = bytes.Clone(data)
@@ -75,7 +104,12 @@ func FuzzOpen(f *testing.F) {
 // TestDamagedFiles changes a few octets of a good file at a time, in every
 // region, and asks. Whatever comes of it, nothing panics.
 func TestDamagedFiles(t *testing.T) {
-	good := smallList(t)
+	for _, good := range [][]byte{smallList(t), smallSealedList(t)} {
+		askDamaged(t, good)
+	}
+}
+
+func askDamaged(t *testing.T, good []byte) {
 	r := rand.New(rand.NewPCG(1, 2))
 	parsed := 0
 	for range 20000 {

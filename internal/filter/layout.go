@@ -74,22 +74,19 @@ func (b *builder) compare(x, y ref, depth int) int {
 // perName is a guess at the octets of a record in the names region.
 const perName = 11
 
-// encodeNames writes the names region, notes where its blocks begin, drops
-// doubles from the order and hashes what is left for the first attempt. One pass
-// does all of it: a record in the arena is far from the one before it in order.
-func (b *builder) encodeNames() ([]byte, error) {
+// encodeNames writes the names region, notes where its blocks begin and hashes
+// the names for the first attempt. One pass does all of it: records may come
+// from all over the memory.
+func (b *builder) encodeNames(records records) ([]byte, error) {
 	b.keyHash(0)
 	b.entryBits = uint(max(1, bits.Len64(b.top)))
-	w := bitWriter{out: make([]byte, 0, len(b.order)*perName)}
-	b.blocks = make([]uint32, 0, len(b.order)/perBlock+1)
+	w := bitWriter{out: make([]byte, 0, b.expected*perName)}
+	b.blocks = make([]uint32, 0, b.expected/perBlock+1)
+	b.hashes = make([]uint64, 0, b.expected)
+	b.subtrees = make([]uint64, 0, b.expected/64+1)
 	n := 0
-	var before []byte
-	var scope uint64
-	for _, r := range b.order {
-		key, entry := b.key(r), b.entry(r)
-		if n > 0 && (entry^scope)&scopeBit == 0 && bytes.Equal(key, before) {
-			continue
-		}
+	var before keyBuf
+	for key, entry := range records {
 		shared := 0
 		if n%perBlock == 0 {
 			w.align()
@@ -98,15 +95,18 @@ func (b *builder) encodeNames() ([]byte, error) {
 			}
 			b.blocks = append(b.blocks, uint32(len(w.out)))
 		} else {
-			shared = sharedOctets(before, key)
+			shared = sharedOctets(before.bytes(), key)
 		}
 		w.record(key, shared, entry, b.entryBits)
-		before, scope = key, entry
-		b.order[n] = ref{sort: b.hash(key, entry), at: r.at, subtree: entry&scopeBit != 0}
+		before.n = copy(before.b[:], key)
+		if n%64 == 0 {
+			b.subtrees = append(b.subtrees, 0)
+		}
+		b.subtrees[n/64] |= entry >> 63 << (n % 64)
+		b.hashes = append(b.hashes, b.hash(key, entry))
 		n++
 	}
 	w.align()
-	b.order = b.order[:n]
 	b.records = uint64(n)
 	if len(b.blocks) > 1 {
 		b.blockBits = uint(bits.Len(uint(len(b.blocks) - 1)))
@@ -152,8 +152,9 @@ func (b *builder) hash(key []byte, entry uint64) uint64 {
 // average, a single attempt fails by chance about once in 10¹⁵⁰.
 const maxAttempts = 64
 
-// index fills the filter, the directory and the slots.
-func (b *builder) index() error {
+// index fills the filter, the directory and the slots. Another attempt hashes the
+// names of the names region again.
+func (b *builder) index(names []byte) error {
 	n := b.fixedLengths()
 	b.filter = make([]uint64, n[regionFilter]/8)
 	b.dir = make([]uint32, n[regionDir]/4)
@@ -163,8 +164,9 @@ func (b *builder) index() error {
 			return ErrTooLarge
 		}
 		b.keyHash(b.attempt + 1)
-		for i, r := range b.order {
-			b.order[i].sort = b.hash(b.key(r), b.entry(r))
+		r := recordReader{names: names, blocks: b.blocks, records: b.records, entryBits: b.entryBits}
+		for i := 0; r.next(); i++ {
+			b.hashes[i] = b.hash(r.key(), r.entry())
 		}
 	}
 	b.fill()
@@ -174,8 +176,8 @@ func (b *builder) index() error {
 // countBuckets fills the directory; false if a bucket is too full.
 func (b *builder) countBuckets() bool {
 	clear(b.dir)
-	for _, r := range b.order {
-		b.dir[place(r.sort, len(b.dir)-1)]++
+	for _, h := range b.hashes {
+		b.dir[place(h, len(b.dir)-1)]++
 	}
 	sum := uint32(0)
 	for i, n := range b.dir {
@@ -191,12 +193,13 @@ func (b *builder) countBuckets() bool {
 // hashKey is the hash of the name that a key is of, and its labels.
 func hashKey(seed, mult uint64, key []byte) (h uint64, labels int) {
 	h = seed
+	escaped := bytes.IndexByte(key, 1) >= 0
 	for len(key) > 0 {
 		label, rest := key, []byte(nil)
 		if i := bytes.IndexByte(key, 0); i >= 0 {
 			label, rest = key[:i], key[i+1:]
 		}
-		if bytes.IndexByte(label, 1) >= 0 {
+		if escaped {
 			label = unescape(label)
 		}
 		h = hashLabel(h, mult, label)
@@ -224,13 +227,10 @@ func unescape(label []byte) []byte {
 // directory holds the start; while it is filled it holds the next free slot.
 func (b *builder) fill() {
 	words, buckets, finger := len(b.filter), len(b.dir)-1, b.fingerBits()
-	for i, r := range b.order {
-		h := r.sort
+	for i, h := range b.hashes {
 		b.filter[place(h, words)] |= filterMask(h)
 		slot := fingerprint(h, finger)<<(b.blockBits+1) | uint32(i/perBlock)
-		if r.subtree {
-			slot |= 1 << b.blockBits
-		}
+		slot |= uint32(b.subtrees[i/64]>>(i%64)&1) << b.blockBits
 		p := place(h, buckets)
 		b.slots[b.dir[p]] = slot
 		b.dir[p]++

@@ -3,6 +3,11 @@ package filter
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
+	"runtime"
+
+	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/ledger"
 )
 
 // word is the word of the filter for a hash.
@@ -43,6 +48,71 @@ func (l *List) find(h uint64, key []byte, whole bool) (v Verdict, ok bool) {
 		}
 	}
 	return v, ok
+}
+
+// Has reports whether exactly this name is listed with exactly this scope, which
+// is ledger.ScopeExact or ledger.ScopeSubtree.
+func (l *List) Has(name dns.Name, scope ledger.Scope) bool {
+	_, ok := l.Entry(name, scope)
+	return ok
+}
+
+// Entry is the entry of the log that lists exactly this name with exactly this
+// scope; false where none does.
+func (l *List) Entry(name dns.Name, scope ledger.Scope) (uint64, bool) {
+	if len(l.filter) == 0 {
+		return 0, false
+	}
+	defer runtime.KeepAlive(l)
+	key := appendKey(make([]byte, 0, maxKey), name.Canonical())
+	h, _ := hashKey(l.seed, l.mult, key)
+	if mask := filterMask(h); l.word(h)&mask != mask {
+		return 0, false
+	}
+	bucket := place(h, len(l.dir)/4-1)
+	finger, blockMask := fingerprint(h, l.fingerBits()), uint32(1)<<l.blockBits-1
+	first, last := number32(l.dir, bucket), number32(l.dir, bucket+1)
+	for i := first; i < min(last, first+maxBucket); i++ {
+		slot := number32(l.slots, int(i))
+		subtree := slot>>l.blockBits&1 != 0
+		if slot>>(l.blockBits+1) != finger || subtree != (scope == ledger.ScopeSubtree) {
+			continue
+		}
+		if entry, ok := l.inBlock(int(slot&blockMask), key, subtree); ok {
+			return entry, true
+		}
+	}
+	return 0, false
+}
+
+// HasPrefix reports whether exactly this prefix is listed.
+func (l *List) HasPrefix(p netip.Prefix) bool {
+	_, ok := l.PrefixEntry(p)
+	return ok
+}
+
+// PrefixEntry is the entry of the log that lists exactly this prefix; false where none does.
+func (l *List) PrefixEntry(p netip.Prefix) (uint64, bool) {
+	defer runtime.KeepAlive(l)
+	p = plain(p)
+	for i := range l.groups {
+		g := &l.groups[i]
+		if int(g.bits) != p.Bits() || g.v6 != p.Addr().Is6() {
+			continue
+		}
+		var n int
+		var ok bool
+		if b := p.Addr().As16(); g.v6 {
+			n, ok = g.find6(binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]))
+		} else {
+			n, ok = g.find4(binary.BigEndian.Uint32(b[12:]))
+		}
+		if !ok {
+			return 0, false
+		}
+		return g.verdict(n).Entry, true
+	}
+	return 0, false
 }
 
 // number32 is the i-th 32-bit number of b, 0 where there is none.

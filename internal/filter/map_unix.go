@@ -21,6 +21,9 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 // unmapFile ends a mapping. It is called once, when nothing refers to data any more.
 func unmapFile(data []byte) { _ = unix.Munmap(data) }
 
+// forgetFile gives up the pages of a part of a mapping that begins at a page.
+func forgetFile(data []byte) bool { return unix.Madvise(data, unix.MADV_DONTNEED) == nil }
+
 // adviseFile asks for the regions that every query reads before the first one
 // does, and for the others to be read page by page. That the system does not
 // heed advice is no fault.

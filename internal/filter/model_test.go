@@ -30,11 +30,11 @@ func (m model) match(n dns.Name) (v Verdict, ok bool) {
 		return strings.TrimSuffix(n.String(), ".")
 	}
 	if e, ok := m[exact(text(n), 0)]; ok {
-		return Verdict{e, Exact, uint8(n.Labels())}, true
+		return Verdict{e, Exact, uint8(n.Labels()), 0}, true
 	}
 	for d := n.Labels(); d >= 0; d-- {
 		if e, ok := m[subtree(text(n.Suffix(d)), 0)]; ok {
-			return Verdict{e, Subtree, uint8(d)}, true
+			return Verdict{e, Subtree, uint8(d), 0}, true
 		}
 	}
 	return v, false
@@ -44,7 +44,7 @@ func (m model) matchAddr(a netip.Addr) (v Verdict, ok bool) {
 	for bits := a.BitLen(); bits >= 0; bits-- {
 		p, _ := a.Prefix(bits)
 		if e, ok := m[ledger.Listing{Prefix: p, Scope: ledger.ScopePrefix}]; ok {
-			return Verdict{e, Prefix, uint8(bits)}, true
+			return Verdict{e, Prefix, uint8(bits), 0}, true
 		}
 	}
 	return v, false

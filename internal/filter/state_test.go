@@ -125,24 +125,24 @@ func TestCompileState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum, err := Sum(path); err != nil || sum != digest {
+	if sum, err := Sum(path, nil); err != nil || sum != digest {
 		t.Errorf("Sum = %v, %v; Compile said %v", sum, err, digest)
 	}
 	l, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Epoch() != 7 || l.RootHash() != st.RootHash() || l.Count() != 3 {
+	if l.Epoch() != 7 || l.RootHash() != st.RootHash() || l.Count() != 4 {
 		t.Errorf("epoch %d, root %x, count %d", l.Epoch(), l.RootHash(), l.Count())
 	}
 	for name, want := range map[string]Verdict{
-		"www.c2.evil.test": {0, Subtree, 3}, "gone.test": {}, "again.test": {5, Exact, 2}, "hidden.test": {},
+		"www.c2.evil.test": {0, Subtree, 3, 0}, "gone.test": {}, "again.test": {5, Exact, 2, 0}, "hidden.test": {6, Exact, 2, 0}, "www.hidden.test": {}, "test": {},
 	} {
 		if v, ok := l.Match([]byte(dns.MustName(name))); v != want || ok != (want != Verdict{}) {
 			t.Errorf("Match(%s) = %v, %v; want %v", name, v, ok, want)
 		}
 	}
-	if v, ok := l.MatchAddr(netip.MustParseAddr("192.0.2.9")); !ok || v != (Verdict{2, Prefix, 24}) {
+	if v, ok := l.MatchAddr(netip.MustParseAddr("192.0.2.9")); !ok || v != (Verdict{2, Prefix, 24, 0}) {
 		t.Errorf("MatchAddr = %v, %v", v, ok)
 	}
 	var again bytes.Buffer

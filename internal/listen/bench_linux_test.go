@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -61,14 +62,6 @@ func (c *client) receive(n int) error {
 	return nil
 }
 
-// trivial answers with the query itself: what is measured is the sockets, the
-// parser and nothing behind it.
-type trivial struct{ hits }
-
-func (trivial) Hit(q *dns.Query, out []byte) ([]byte, bool) {
-	return dns.AppendError(out, q, dns.RCodeSuccess), true
-}
-
 // BenchmarkUDP moves queries over loopback, a batch at a time, client included:
 // it compares the readers with each other and with plain echoes, and is not what a
 // server can answer a second (for that see test/bench).
@@ -80,6 +73,10 @@ func BenchmarkUDP(b *testing.B) {
 			benchUDP(b, newClient(b, s.Addrs()[0], query))
 		})
 	}
+	b.Run("misses", func(b *testing.B) {
+		s := start(b, newReaders, Config{Handler: away{}, Workers: 1})
+		benchUDP(b, newClient(b, s.Addrs()[0], query))
+	})
 	b.Run("echo", func(b *testing.B) {
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
@@ -121,7 +118,7 @@ func BenchmarkDatagram(b *testing.B) {
 	out := make([]byte, 0, replyStride)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.datagram(&q, query, from, out, &t)
+		s.datagram(&q, query, from, time.Now(), out, &t)
 	}
 }
 

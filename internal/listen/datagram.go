@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 )
@@ -12,9 +13,10 @@ import (
 type outcome uint8
 
 const (
-	silent outcome = iota // no reply
-	ready                 // a reply was appended
-	needed                // Miss is needed
+	silent       outcome = iota // no reply
+	ready                       // a reply was appended
+	needed                      // Miss is needed
+	neededProven                // likewise, by a client that proved its address
 )
 
 const (
@@ -31,8 +33,8 @@ const (
 func ReflectorPorts() []uint16 { return []uint16{7, 13, 19, 37, 464} }
 
 // datagram decides about one packet that came from a UDP source and appends
-// the reply, if there is one now, to out.
-func (s *Server) datagram(q *dns.Query, packet []byte, from netip.AddrPort, out []byte, t *tally) ([]byte, outcome) {
+// the reply, if there is one now, to out. now is when it was read.
+func (s *Server) datagram(q *dns.Query, packet []byte, from netip.AddrPort, now time.Time, out []byte, t *tally) ([]byte, outcome) {
 	port := from.Port()
 	if port == 0 || slices.Contains(s.cfg.IgnorePorts, port) {
 		t.ignored++
@@ -42,17 +44,17 @@ func (s *Server) datagram(q *dns.Query, packet []byte, from netip.AddrPort, out 
 	if !s.allow.contains(addr) {
 		return refuse(q, packet, out, t)
 	}
+	verdict := limitPass
 	if s.limiter != nil && !addr.IsLoopback() {
-		switch s.limiter.take(addr) {
-		case limitDrop:
-			t.limited++
-			return out, silent
-		case limitTruncate:
-			t.limited++
-			return truncate(q, packet, out, t)
-		}
+		verdict = s.limiter.take(addr, now)
 	}
-	if !parse(q, packet, &out, t) {
+	parsed := parse(q, packet, &out, t)
+	proven := parsed && s.stamp(q, addr, now)
+	if verdict != limitPass && !proven {
+		t.limited++
+		return limit(q, verdict, parsed, out)
+	}
+	if !parsed {
 		return out, settled(out)
 	}
 	q.MaxReply = min(q.MaxReply, MaxUDPReply)
@@ -60,7 +62,21 @@ func (s *Server) datagram(q *dns.Query, packet []byte, from netip.AddrPort, out 
 		t.hits++
 		return reply, ready
 	}
+	if proven {
+		return out, neededProven
+	}
 	return out, needed
+}
+
+// stamp says of a query when it came, and has its reply carry a cookie and the server's
+// identifier if it asks for them. It reports whether its own cookie shows that the client
+// receives what is sent to its address.
+func (s *Server) stamp(q *dns.Query, from netip.Addr, now time.Time) (proven bool) {
+	q.Received = now
+	if q.NSID {
+		q.Reply.NSID = s.cfg.NSID
+	}
+	return q.HasCookie && s.cookies.check(q, from)
 }
 
 // settled is the outcome of a query that parse has dealt with: it appended an
@@ -93,15 +109,17 @@ func parse(q *dns.Query, packet []byte, out *[]byte, t *tally) bool {
 	return false
 }
 
-// submitDatagram gives a query to the pool, which sends the reply through to. It
-// reports false, and has counted the query as shed, if there is no place.
-func (s *Server) submitDatagram(q *dns.Query, to replier, from netip.AddrPort, local *control, t *tally) bool {
+// submitDatagram gives a query that needs Miss to the pool, which sends the reply through to. Where the pool
+// does not take it, it is counted as shed, and the reply is appended to out. The reply goes to from; it is client
+// that asks.
+func (s *Server) submitDatagram(q *dns.Query, to replier, from netip.AddrPort, client netip.Addr, local *control, o outcome, out []byte, t *tally) ([]byte, outcome) {
 	m := s.misses.get()
-	m.q, m.to, m.from, m.control = *q, to, from, *local
-	if !s.misses.submit(m) {
+	m.q, m.h, m.to, m.from, m.control = *q, s.cfg.Handler, to, from, *local
+	m.source = missSource(client, o == neededProven)
+	if why := s.misses.submit(m); why != "" {
 		t.shed++
-		return false
+		return appendOverloaded(out, q, why), ready
 	}
 	t.misses++
-	return true
+	return out, silent
 }

@@ -132,7 +132,7 @@ func TestRateLimit(t *testing.T) {
 	ask := func(from string) string {
 		var q dns.Query
 		var tl tally
-		reply, o := s.datagram(&q, query, netip.MustParseAddrPort(from), nil, &tl)
+		reply, o := s.datagram(&q, query, netip.MustParseAddrPort(from), time.Now(), nil, &tl)
 		if o == silent {
 			return "dropped"
 		}
@@ -202,7 +202,7 @@ func TestLimiterRefills(t *testing.T) {
 			t.Errorf("%v, %s: %d, want %d", step.at, step.from, got, step.want)
 		}
 	}
-	if got := testing.AllocsPerRun(100, func() { l.take(a) }); got != 0 {
+	if got := testing.AllocsPerRun(100, func() { l.take(a, time.Now()) }); got != 0 {
 		t.Errorf("%v allocations", got)
 	}
 }
@@ -233,7 +233,7 @@ func FuzzDatagram(f *testing.F) {
 		}
 		var q dns.Query
 		var tl tally
-		reply, o := s.datagram(&q, b, from, nil, &tl)
+		reply, o := s.datagram(&q, b, from, time.Now(), nil, &tl)
 		if o == silent {
 			if len(reply) != 0 {
 				t.Fatalf("silent, with a reply: % x", reply)

@@ -62,9 +62,9 @@ func newLimiter(perSecond int) *limiter {
 	}
 }
 
-// take counts one query from the prefix of a.
-func (l *limiter) take(a netip.Addr) limitVerdict {
-	return l.takeAt(a, uint64(time.Since(l.start)/time.Microsecond)&limitTimeMask)
+// take counts one query from the prefix of a that came at a time.
+func (l *limiter) take(a netip.Addr, now time.Time) limitVerdict {
+	return l.takeAt(a, uint64(max(now.Sub(l.start), 0)/time.Microsecond)&limitTimeMask)
 }
 
 func (l *limiter) takeAt(a netip.Addr, now uint64) limitVerdict {

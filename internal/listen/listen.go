@@ -1,4 +1,4 @@
-// Package listen takes DNS queries from UDP and TCP sockets and sends the
+// Package listen takes DNS queries from UDP, TCP and TLS sockets and sends the
 // replies of a Handler: sockets in, bytes out.
 //
 // # One query
@@ -7,12 +7,14 @@
 // and into its own buffers: on that path there is no allocation, no lock and no
 // channel. What Hit cannot answer goes to a bounded pool that calls Handler.Miss.
 // When the pool and its queue are full the query is answered at once with
-// SERVFAIL and the Extended DNS Error "Other: overloaded", so a flood of names
-// that need the network never slows the names that do not.
+// SERVFAIL and the Extended DNS Error "Other: overloaded". On Linux a miss that ends has the
+// socket read where the reader did not come to it in the meantime. So a flood of names that
+// need the network slows the names that do not by about a millisecond.
 //
 // On Linux every address has one SO_REUSEPORT socket for each worker, and a
 // worker moves datagrams in batches (recvmmsg, sendmmsg); replies of one length to
-// one client go through the kernel as one (UDP_SEGMENT). Elsewhere one socket
+// one client go through the kernel as one (UDP_SEGMENT). Replies of Miss that become
+// ready about the same time leave together likewise. Elsewhere one socket
 // per address is read one datagram at a time; the replies are the same octets.
 // A reply leaves from the address that was asked, on a wildcard socket too
 // (IP_PKTINFO, IPV6_PKTINFO; not on Windows, where routing picks the address).
@@ -21,9 +23,25 @@
 // which they become ready, connections are bounded in all and for each source,
 // and a connection is bounded in queries under way, in octets and in time.
 //
+// DNS over TLS (RFC 7858) is the same stream in TLS 1.3. Behind each of its addresses are all
+// views, and the server name chooses (Secure). Replies to queries with EDNS are padded to multiples of 468 octets
+// (RFC 8467), whatever the query. What arrived together is read to its end before the replies leave, together
+// and in as few records as hold them, so a busy client costs a few system calls for many
+// queries. Handshakes are bounded in number and in time. DNS over HTTPS (RFC 8484) is HTTP/2 in the same streams; package doh
+// has what is HTTP's, and the path chooses the view. Transports with sockets of their own (package doq) are guests: Admit,
+// Answer and Dismiss. Who works for any of these connections reads plain sockets in between (Config.Beside), for the scheduler
+// would leave them a fifth of the processors beside a flood.
+//
+// # Cookies and keepalive
+//
+// A query with a DNS cookie (RFC 7873) gets a server cookie back, in the form that servers
+// of all makes can share (RFC 9018). What the handler says does not depend on it. Over TCP a
+// client that asks is told how long its connection may be silent (RFC 7828). Both options
+// are made here, where the client is known, and handed on in dns.Query.Reply.
+//
 // # What a client's address decides
 //
-// Whether it is answered at all, never what. Three things look at it:
+// Whether it is answered at all, never what. Four things look at it:
 //
 //   - Access. Sources outside Config.Allow get REFUSED with the Extended DNS
 //     Error "Prohibited" over UDP (what Unbound and BIND do by default: the reply is no longer
@@ -31,9 +49,17 @@
 //     and a closed connection over TCP.
 //   - Rate. Over Config.RateLimit, every second reply to a source prefix is cut
 //     to its question with TC set and the others are dropped. A real client asks
-//     again over TCP, which is not limited; a forged one cannot.
+//     again over TCP, which is not limited; a forged one cannot. Nor is limited who shows
+//     a valid DNS cookie; who has none yet gets BADCOOKIE in place of TC, and one.
+//   - Places. One source may hold an eighth of the places for queries that need the
+//     network, a quarter where it proves its address (TCP, a cookie). Over that its
+//     queries get SERVFAIL and the Extended DNS Error "Other", at once, so one source
+//     neither fills the pool nor has a burst of replies held back and let go together.
 //   - Loops. Datagrams from port 0 and from the ports of services that answer
 //     anything (echo, chargen and their like) are dropped.
+//
+// Where a load balancer is between (Config.Balancers), the address is what its PROXY header says (package
+// balancer), and it goes no further than that of any client.
 //
 // Nothing about a client is logged or written to disk.
 //
@@ -41,6 +67,10 @@
 //
 // A rate limit is kept for prefixes in a table of fixed size: under a flood from
 // more prefixes than it has places a source may be limited later than it should.
+//
+// TCP connections, and UDP where it is read one datagram at a time, are read when the
+// scheduler comes to their goroutines: on one processor and under a flood of names that
+// need the network, tens of milliseconds later.
 package listen
 
 import (
@@ -49,11 +79,13 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/internal/listen/doh"
 )
 
 // Handler answers queries. *serve.Server is one.
@@ -67,13 +99,19 @@ type Handler interface {
 	Miss(ctx context.Context, q *dns.Query, out []byte) []byte
 }
 
-// Config is what Listen needs. Only Handler and Addrs have no default.
+// Config is what Listen needs. Only Handler with Addrs, or Secure, have no default.
 type Config struct {
 	Handler Handler
 
 	// Addrs are the addresses to listen on, each over UDP and TCP. Port 0 picks
 	// a free port. An IPv6 address takes IPv6 alone.
 	Addrs []netip.AddrPort
+
+	// Secure are addresses where queries come over TLS; the zero value is none.
+	Secure Secure
+
+	// Beside are servers of this process whose plain sockets what comes over TLS must not hold up.
+	Beside []*Server
 
 	// Workers is the number of UDP sockets and readers for each address on Linux;
 	// 0 means GOMAXPROCS. Elsewhere there is one.
@@ -82,10 +120,25 @@ type Config struct {
 	// Allow holds the source prefixes that are served; nil means LocalPrefixes.
 	Allow []netip.Prefix
 
+	// Balancers are source prefixes of load balancers, which say whom they speak for by a PROXY header
+	// of version 2, before each connection (over TLS, or first within it) and in each datagram. What decides by a client's address
+	// then has the client's. One of them without a header is not served, nor anybody else with one. Over QUIC
+	// balancers are not served. They themselves may ask (health checks).
+	Balancers []netip.Prefix
+
 	// RateLimit is how many queries a second each source prefix (an IPv4 /24, an
 	// IPv6 /56) may send over UDP before its replies are dropped or truncated.
 	// 0 means no limit. Loopback is never limited.
 	RateLimit int
+
+	// CookieSecrets are the keys of server cookies (RFC 9018), for servers that share an
+	// address: the first mints, and what any of them minted is valid. nil means a random
+	// one, replaced every day.
+	CookieSecrets []CookieSecret
+
+	// NSID is told to clients that ask which server answers them (RFC 5001). It is cut after
+	// MaxNSID octets; "" is not told.
+	NSID string
 
 	// IgnorePorts are source ports whose datagrams are dropped; nil means ReflectorPorts.
 	IgnorePorts []uint16
@@ -121,6 +174,9 @@ const (
 	// MaxUDPReply is the longest UDP reply in octets, whatever a client offers:
 	// it crosses every network whole (RFC 9715 §3.2, R5).
 	MaxUDPReply = dns.DefaultUDPSize
+	// MaxNSID bounds the server's identifier in octets, so that a reply without records has
+	// room for it in 512 octets beside the longest name, a cookie and an error.
+	MaxNSID = 128
 	// maxUDPQuery is the longest datagram read, in octets. Replies advertise
 	// MaxUDPReply as what this side takes (RFC 6891 §6.2.3); what is longer than
 	// maxUDPQuery is cut, and so malformed.
@@ -136,19 +192,36 @@ const (
 
 // Server owns the sockets of one Config.
 type Server struct {
-	cfg     Config
-	allow   ranges
-	limiter *limiter // nil: no limit
-	misses  *pool
-	udp     []udpReader
-	tcp     []*net.TCPListener
-	conns   *conns
-	addrs   []netip.AddrPort
-	buffers sync.Pool // of *[]byte, for replies over TCP
+	cfg       Config
+	allow     ranges
+	balancers ranges
+	refusals  atomic.Uint64 // connections of balancers that were not served
+	limiter   *limiter      // nil: no limit
+	cookies   *cookies
+	misses    *pool
+	relays    *pool // of oblivious queries for other targets
+	udp       []udpReader
+	tcp       []door
+	conns     *conns
+	addrs     []netip.AddrPort
+	dot       []netip.AddrPort
+	doh       []netip.AddrPort
+	routes    []doh.Route
+	greets    chan struct{} // one taken for each TLS handshake under way
+	strangers chan struct{} // one taken for each of them with who is not served
+	way       courtesy
+	lookers   atomic.Int32 // goroutines that read plain sockets by MakeWay
+	desks     sync.Pool    // of *desk
+	ahead     sync.Pool    // of *[maxRecord]byte
 
 	stopping    atomic.Bool
 	stats       []*counters // one for each UDP reader, and tcpCounters
 	tcpCounters *counters
+
+	guests        sync.Mutex // held to publish to guestCounters
+	guestCounters *counters
+
+	end context.CancelFunc // ends the misses
 }
 
 // udpReader is one UDP socket with its goroutine.
@@ -156,6 +229,11 @@ type udpReader interface {
 	// run reads, answers inline and returns when the socket was stopped, with
 	// an error if nobody had stopped it.
 	run() error
+	// flush sends what replies to misses wait to be sent.
+	flush()
+	// unseen is how long the socket has gone unread; look reads it, up to so many batches.
+	unseen(now time.Time) time.Duration
+	look(batches int)
 	socket() *net.UDPConn
 }
 
@@ -168,8 +246,11 @@ func Listen(cfg Config) (*Server, error) {
 type opener func(s *Server, addr netip.AddrPort) ([]udpReader, error)
 
 func listen(cfg Config, open opener) (*Server, error) {
-	if cfg.Handler == nil || len(cfg.Addrs) == 0 {
+	if len(cfg.Addrs)+len(cfg.Secure.Views) == 0 || len(cfg.Addrs) > 0 && cfg.Handler == nil {
 		return nil, errors.New("listen: a handler and at least one address are needed")
+	}
+	if err := cfg.Secure.check(); err != nil {
+		return nil, err
 	}
 	s := newServer(cfg)
 	for _, addr := range cfg.Addrs {
@@ -178,6 +259,10 @@ func listen(cfg Config, open opener) (*Server, error) {
 			return nil, err
 		}
 	}
+	if err := s.openSecure(); err != nil {
+		s.closeSockets()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -185,16 +270,25 @@ func listen(cfg Config, open opener) (*Server, error) {
 func newServer(cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg:    cfg,
-		allow:  newRanges(cfg.Allow),
-		misses: newPool(cfg.Handler, cfg.MaxMisses),
-		conns:  newConns(cfg.MaxConns),
+		cfg:       cfg,
+		allow:     newRanges(slices.Concat(cfg.Allow, cfg.Balancers)),
+		balancers: newRanges(cfg.Balancers),
+		cookies:   newCookies(cfg.CookieSecrets),
+		misses:    newPool(cfg.MaxMisses),
+		relays:    newPool(maxRelays),
+		conns:     newConns(cfg.MaxConns),
+		way:       newCourtesy(cfg.Beside),
+		greets:    make(chan struct{}, max(1, cfg.MaxConns/handshakeShare)),
+		strangers: make(chan struct{}, maxStrangers),
 	}
 	if cfg.RateLimit > 0 {
 		s.limiter = newLimiter(cfg.RateLimit)
 	}
-	s.tcpCounters = s.newCounters()
-	s.buffers.New = func() any { return new(make([]byte, 0, flushAt+MaxUDPReply)) }
+	s.tcpCounters, s.guestCounters = s.newCounters(), s.newCounters()
+	s.misses.ctx, s.end = context.WithCancel(context.Background())
+	s.relays.ctx, s.relays.proven = s.misses.ctx, relayShare
+	s.desks.New = func() any { return newDesk() }
+	s.ahead.New = func() any { return new([maxRecord]byte) }
 	return s
 }
 
@@ -208,6 +302,7 @@ func (c Config) withDefaults() Config {
 	if c.IgnorePorts == nil {
 		c.IgnorePorts = ReflectorPorts()
 	}
+	c.NSID = c.NSID[:min(len(c.NSID), MaxNSID)]
 	if c.MaxMisses <= 0 {
 		c.MaxMisses = DefaultMaxMisses
 	}
@@ -235,7 +330,7 @@ func (s *Server) open(addr netip.AddrPort, open opener) error {
 		l, err := listenTCP(at)
 		if err == nil {
 			s.udp = append(s.udp, readers...)
-			s.tcp = append(s.tcp, l)
+			s.tcp = append(s.tcp, door{TCPListener: l})
 			s.addrs = append(s.addrs, at)
 			return nil
 		}
@@ -256,10 +351,7 @@ func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
 // way finish within Config.Drain, and closes every socket. It returns nil after
 // such an end and an error if a socket failed before. It is called once.
 func (s *Server) Serve(ctx context.Context) error {
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	s.misses.ctx = base
-
+	defer s.end()
 	var wg sync.WaitGroup
 	failed := make(chan error, len(s.udp)+len(s.tcp))
 	for _, r := range s.udp {
@@ -275,13 +367,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.stop()
 	wg.Wait()
-	s.drain(cancel)
+	s.drain()
 	s.closeSockets()
 	return err
 }
 
 // Close closes the sockets of a Server that was never served.
-func (s *Server) Close() { s.closeSockets() }
+func (s *Server) Close() {
+	s.end()
+	s.closeSockets()
+}
 
 // stop ends reading: readers take what the kernel already holds and return.
 func (s *Server) stop() {
@@ -298,13 +393,17 @@ func (s *Server) stop() {
 
 // drain waits for misses and connections under way. After Config.Drain it
 // cancels the misses and cuts the connections; both then end at once.
-func (s *Server) drain(cancel context.CancelFunc) {
+func (s *Server) drain() {
 	late := time.AfterFunc(s.cfg.Drain, func() {
-		cancel()
+		s.end()
 		s.conns.cut()
 	})
 	defer late.Stop()
 	s.misses.wait()
+	s.relays.wait()
+	for _, r := range s.udp {
+		r.flush()
+	}
 	s.conns.wait()
 }
 

@@ -58,6 +58,7 @@ func labReply(q *dns.Query, out []byte) []byte {
 	b.RawRR(dns.SectionAnswer, q.RawName(), dns.TypeA, dns.ClassIN, 60, []byte{192, 0, 2, sum})
 	if q.HasEDNS {
 		b.OPT(dns.DefaultUDPSize, dns.RCodeSuccess, q.DO)
+		b.ReplyOptions(q)
 	}
 	return b.Bytes()
 }

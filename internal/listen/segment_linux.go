@@ -14,15 +14,16 @@ import (
 // most of what a reply costs, is taken once for all of them. What is on the wire
 // is the same, but for the order of one batch's replies.
 
-// maxRefused is after how many refusals in a row a worker asks the kernel no
+// maxRefused is after how many refusals in a row a sender asks the kernel no
 // more to cut. One client that is reached by an odd way must not decide for others.
 const maxRefused = 64
 
 // segmented is a message of tx: one reply, or several of one length.
 type segmented struct {
-	first   int // the datagram that the first reply answers
+	first   int // whom the first reply is for: an index of names
 	length  int // of each reply
 	replies int
+	ended   bool // the last reply is shorter: none may follow
 	iov     [batch]unix.Iovec
 	control segmentControl
 }
@@ -44,8 +45,8 @@ func canSegment(fd uintptr) bool {
 	return err == nil
 }
 
-// lay puts the reply to datagram i into tx.
-func (w *worker) lay(i int, reply []byte) {
+// lay puts the reply to whoever has names[i] into tx.
+func (w *sender) lay(i int, reply []byte) {
 	k := w.place(i, len(reply))
 	m := &w.messages[k]
 	iov := &m.iov[m.replies]
@@ -55,8 +56,8 @@ func (w *worker) lay(i int, reply []byte) {
 	w.tx[k].Hdr.SetIovlen(m.replies)
 }
 
-// place finds the message for a reply to datagram i, or begins one.
-func (w *worker) place(i, length int) int {
+// place finds the message for a reply to names[i], or begins one.
+func (w *sender) place(i, length int) int {
 	if w.segments {
 		for k := range w.laid {
 			if m := &w.messages[k]; m.length == length && w.sameClient(m.first, i) {
@@ -67,9 +68,9 @@ func (w *worker) place(i, length int) int {
 	k := w.laid
 	w.laid++
 	m := &w.messages[k]
-	m.first, m.length, m.replies = i, length, 0
+	m.first, m.length, m.replies, m.ended = i, length, 0, false
 	h := &w.tx[k].Hdr
-	h.Name, h.Namelen = w.rx[i].Hdr.Name, w.rx[i].Hdr.Namelen
+	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&w.names[i])), w.nameLen()
 	if w.wildcard {
 		h.Control = &w.controls[i].data[0]
 	} else {
@@ -79,14 +80,69 @@ func (w *worker) place(i, length int) int {
 	return k
 }
 
-// sameClient reports whether two datagrams came from one address and port to one address.
-func (w *worker) sameClient(i, j int) bool {
+// sameClient reports whether two replies go to one address and port from one address.
+func (w *sender) sameClient(i, j int) bool {
 	return w.names[i] == w.names[j] &&
 		(!w.wildcard || slices.Equal(w.controls[i].oob(), w.controls[j].oob()))
 }
 
+// join has messages of one reply end those of longer replies to the same client: what is
+// left over behind the last cut is a datagram too.
+func (w *sender) join() {
+	if !w.segments {
+		return
+	}
+	kept := 0
+	for k := range w.laid {
+		if m := &w.messages[k]; !w.joins(m, kept) {
+			if k != kept {
+				w.move(k, kept)
+			}
+			kept++
+		}
+	}
+	w.laid = kept
+}
+
+// joins makes one message of m and one of the first n, where one may end the other.
+func (w *sender) joins(m *segmented, n int) bool {
+	for j := range n {
+		host := &w.messages[j]
+		if host.ended || host.length == m.length || !w.sameClient(host.first, m.first) {
+			continue
+		}
+		switch {
+		case host.length > m.length && m.replies == 1:
+			host.iov[host.replies] = m.iov[0]
+			host.replies++
+		case host.length < m.length && host.replies == 1:
+			end := host.iov[0]
+			copy(host.iov[:], m.iov[:m.replies])
+			host.iov[m.replies] = end
+			host.length, host.replies = m.length, m.replies+1
+		default:
+			continue
+		}
+		host.ended = true
+		w.tx[j].Hdr.SetIovlen(host.replies)
+		return true
+	}
+	return false
+}
+
+// move makes message k message to, whose place is free.
+func (w *sender) move(k, to int) {
+	m, into := &w.messages[k], &w.messages[to]
+	into.first, into.length, into.replies, into.ended = m.first, m.length, m.replies, m.ended
+	copy(into.iov[:], m.iov[:m.replies])
+	h := w.tx[k].Hdr
+	h.Iov = &into.iov[0]
+	w.tx[to].Hdr = h
+}
+
 // seal tells the kernel where to cut the messages of several replies.
-func (w *worker) seal() {
+func (w *sender) seal() {
+	w.join()
 	for k := range w.laid {
 		m := &w.messages[k]
 		if m.replies < 2 {
@@ -104,7 +160,7 @@ func (w *worker) seal() {
 
 // unseal sends the replies of message k one by one, after the kernel refused to
 // cut it: it does where an interface cannot compute checksums, and under IPsec.
-func (w *worker) unseal(fd uintptr, k int) {
+func (w *sender) unseal(fd uintptr, k int) {
 	if w.refused++; w.refused == maxRefused {
 		w.segments = false
 	}

@@ -163,7 +163,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{"192.0.2.1:5300", syscall.EADDRNOTAVAIL, "no interface"},
 		{"192.0.2.1:5300", syscall.EMFILE, syscall.EMFILE.Error()},
 	} {
-		got := explain("UDP", netip.MustParseAddrPort(c.addr), c.err).Error()
+		got := Explain("UDP", netip.MustParseAddrPort(c.addr), c.err).Error()
 		if !strings.Contains(got, c.want) || !strings.Contains(got, c.addr) || strings.Count(got, c.addr) != 1 {
 			t.Errorf("%v: %s", c.err, got)
 		}

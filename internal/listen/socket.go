@@ -29,7 +29,7 @@ func openUDP(addr netip.AddrPort, share bool) (*net.UDPConn, error) {
 	}}
 	c, err := config.ListenPacket(context.Background(), network("udp", addr), addr.String())
 	if err != nil {
-		return nil, explain("UDP", addr, err)
+		return nil, Explain("UDP", addr, err)
 	}
 	return c.(*net.UDPConn), nil
 }
@@ -38,7 +38,7 @@ func listenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	config := net.ListenConfig{KeepAlive: -1} // silent connections end anyway
 	l, err := config.Listen(context.Background(), network("tcp", addr), addr.String())
 	if err != nil {
-		return nil, explain("TCP", addr, err)
+		return nil, Explain("TCP", addr, err)
 	}
 	return l.(*net.TCPListener), nil
 }
@@ -55,8 +55,9 @@ func network(protocol string, addr netip.AddrPort) string {
 // udpOptions say how a UDP socket is set up before it is bound.
 type udpOptions struct{ v6, wildcard, share bool }
 
-// explain says of an error which address it is about and what can be done.
-func explain(protocol string, addr netip.AddrPort, err error) error {
+// Explain says of an error which address it is about and what can be done. It is for the
+// sockets of other transports too.
+func Explain(protocol string, addr netip.AddrPort, err error) error {
 	advice := ""
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

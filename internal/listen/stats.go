@@ -1,6 +1,9 @@
 package listen
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Stats counts since the start what became of queries. Over UDP and TCP alike
 // unless it says otherwise. None of it is kept for each client.
@@ -50,9 +53,23 @@ func (c *counters) publish(t *tally) {
 }
 
 // Stats sums up the counts of all readers.
-func (s *Server) Stats() Stats {
+func (s *Server) Stats() Stats { return s.withRefusals(sum(s.stats)) }
+
+// withRefusals adds the connections of balancers that were turned away after they were accepted.
+func (s *Server) withRefusals(all Stats) Stats {
+	all.Refused += s.refusals.Load()
+	return all
+}
+
+// StatsByKind is Stats, apart for datagrams and for streams.
+func (s *Server) StatsByKind() (datagrams, streams Stats) {
+	isStream := func(c *counters) bool { return c == s.tcpCounters }
+	return sum(slices.DeleteFunc(slices.Clone(s.stats), isStream)), s.withRefusals(sum([]*counters{s.tcpCounters}))
+}
+
+func sum(all []*counters) Stats {
 	var sum Stats
-	for _, c := range s.stats {
+	for _, c := range all {
 		sum.Hits += c.hits.Load()
 		sum.Misses += c.misses.Load()
 		sum.Shed += c.shed.Load()

@@ -167,7 +167,7 @@ func pipe(t *testing.T, h Handler) net.Conn {
 	s := newServer(Config{Handler: h, Addrs: []netip.AddrPort{{}}})
 	s.misses.ctx = t.Context()
 	client, server := net.Pipe()
-	st := newStream(s, server)
+	st := newStream(s, server, netip.IPv6Loopback())
 	s.conns.add(st, netip.MustParseAddr("192.0.2.1"))
 	go st.serve()
 	return client
@@ -219,7 +219,7 @@ func TestClientThatDoesNotReadIsCut(t *testing.T) {
 			s := newServer(Config{Handler: new(labHandler), Addrs: []netip.AddrPort{{}}})
 			s.misses.ctx = t.Context()
 			client, server := net.Pipe()
-			st := newStream(s, server)
+			st := newStream(s, server, netip.IPv6Loopback())
 			done := make(chan struct{})
 			go func() { st.serve(); close(done) }()
 			client.Write(frame(packet(t, 1, name, false)))
@@ -301,9 +301,9 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
 		s := newServer(Config{Handler: hits{}, MaxMisses: 1, Addrs: []netip.AddrPort{{}}})
 		whole := &memory{parts: [][]byte{b}}
-		newStream(s, whole).serve()
+		newStream(s, whole, netip.IPv6Loopback()).serve()
 		parts := &memory{parts: slices.Collect(slices.Chunk(b, 1+max(0, cut)%64))}
-		newStream(s, parts).serve()
+		newStream(s, parts, netip.IPv6Loopback()).serve()
 		if !slices.Equal(whole.written, parts.written) {
 			t.Fatalf("in one: % x\nin parts: % x", whole.written, parts.written)
 		}

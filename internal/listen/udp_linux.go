@@ -5,7 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,35 +23,37 @@ const (
 	// drainRounds bounds the batches that a worker still takes from the kernel
 	// after it was stopped.
 	drainRounds = 256
+
+	// maxUnseen is how long a socket may go unread while misses are worked on before one of
+	// their goroutines reads it, up to maxLook batches. The
+	// scheduler knows no priorities: of thousands of replies from servers that came at once
+	// it runs every one before it asks the kernel whether a query came.
+	maxUnseen = 500 * time.Microsecond
 )
 
 // worker owns one UDP socket, its goroutine and all of its buffers. On the path
-// of a hit it writes to nothing that it shares.
-//
-// The headers that the kernel reads point into the worker's own arrays: those of
-// rx for ever, those of tx to what a reply needs until it is sent.
+// of a hit it writes to nothing that it shares with another worker. The headers of rx point into the
+// worker's own arrays for ever.
 type worker struct {
-	s        *Server
-	conn     *net.UDPConn
-	raw      syscall.RawConn
-	v6       bool
-	wildcard bool
-	counters *counters
-	err      error
+	sender
+	s    *Server
+	conn *net.UDPConn
+	err  error
 
 	q     dns.Query
 	tally tally
 
-	rx, tx   [batch]unix.Mmsghdr
-	rxIov    [batch]unix.Iovec
-	messages [batch]segmented // what tx holds, laid of them now
-	laid     int
-	segments bool                         // replies may share a message
-	refused  int                          // how often the kernel has refused that in a row
-	names    [batch]unix.RawSockaddrInet6 // or RawSockaddrInet4, which is shorter
-	controls [batch]control
-	in       [batch][queryStride]byte
-	out      [batch][replyStride]byte
+	rx    [batch]unix.Mmsghdr
+	rxIov [batch]unix.Iovec
+	in    [batch][queryStride]byte
+
+	misses outbox
+
+	turn sync.Mutex // held while a batch is moved, by run and by look
+	born time.Time
+	seen atomic.Int64 // when a batch was last read, in nanoseconds since born
+	most int          // batches that take takes; turn is held
+	take func(fd uintptr)
 }
 
 // newReaders opens the sockets of one address, one for each worker.
@@ -88,19 +93,23 @@ func newWorker(s *Server, addr netip.AddrPort, share bool) (*worker, error) {
 		c.Close()
 		return nil, err
 	}
-	w := &worker{s: s, conn: c, raw: raw, v6: addr.Addr().Is6(), wildcard: addr.Addr().IsUnspecified(), counters: s.newCounters()}
+	w := &worker{s: s, conn: c, born: time.Now()}
+	w.take = w.takeSome
+	var segments bool
+	err = raw.Control(func(fd uintptr) { segments = canSegment(fd) })
+	base := way{raw: raw, v6: addr.Addr().Is6(), wildcard: addr.Addr().IsUnspecified(), counters: s.newCounters()}
+	w.sender.init(base, segments)
+	w.misses.init(base, segments)
 	for i := range batch {
 		w.rxIov[i].Base = &w.in[i][0]
 		w.rxIov[i].SetLen(maxUDPQuery)
 		w.rx[i].Hdr.Iov = &w.rxIov[i]
 		w.rx[i].Hdr.SetIovlen(1)
 		w.rx[i].Hdr.Name = (*byte)(unsafe.Pointer(&w.names[i]))
-		w.tx[i].Hdr.Iov = &w.messages[i].iov[0]
 		if w.wildcard {
 			w.rx[i].Hdr.Control = &w.controls[i].data[0]
 		}
 	}
-	err = raw.Control(func(fd uintptr) { w.segments = canSegment(fd) })
 	return w, err
 }
 
@@ -118,12 +127,9 @@ func (w *worker) run() error {
 	}
 	w.raw.Control(func(fd uintptr) {
 		for range drainRounds {
-			n, _ := w.receive(fd)
-			if n == 0 {
+			if n, _ := w.move(fd); n == 0 {
 				return
 			}
-			w.answer(n)
-			w.send(fd)
 		}
 	})
 	return nil
@@ -134,18 +140,58 @@ func (w *worker) run() error {
 // after that, even before the goroutine is parked.
 func (w *worker) serve(fd uintptr) (done bool) {
 	for !w.s.stopping.Load() {
-		n, errno := w.receive(fd)
+		n, errno := w.move(fd)
 		if errno == unix.EBADF || errno == unix.ENOTSOCK {
 			w.err = errno
 			return true
 		}
-		w.answer(n)
-		w.send(fd)
 		if n < batch && errno != unix.EINTR {
 			return false
 		}
 	}
 	return true
+}
+
+// move takes up to a batch of datagrams and answers what can be answered now.
+func (w *worker) move(fd uintptr) (n int, errno syscall.Errno) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	return w.moveLocked(fd)
+}
+
+func (w *worker) moveLocked(fd uintptr) (n int, errno syscall.Errno) {
+	n, errno = w.receive(fd)
+	w.answer(n)
+	w.send(fd)
+	return n, errno
+}
+
+// unseen is how long the socket has gone unread; 0 when it is to be read no more.
+func (w *worker) unseen(now time.Time) time.Duration {
+	if w.s.stopping.Load() {
+		return 0
+	}
+	return now.Sub(w.born) - time.Duration(w.seen.Load())
+}
+
+// look reads up to so many batches in the goroutine of who calls, so that hits stay fast while
+// there is more than enough to do. What it leaves, run finds.
+func (w *worker) look(batches int) {
+	if !w.turn.TryLock() {
+		return
+	}
+	defer w.turn.Unlock()
+	w.most = batches
+	w.raw.Control(w.take)
+}
+
+// takeSome moves a few batches; the turn is held.
+func (w *worker) takeSome(fd uintptr) {
+	for range w.most {
+		if n, _ := w.moveLocked(fd); n < batch {
+			return
+		}
+	}
 }
 
 // receive takes up to a batch of datagrams without waiting.
@@ -168,6 +214,8 @@ func (w *worker) receive(fd uintptr) (int, syscall.Errno) {
 func (w *worker) answer(n int) {
 	w.laid = 0
 	replies := 0
+	now := time.Now() // once a batch: its queries came within microseconds of each other
+	w.seen.Store(int64(now.Sub(w.born)))
 	for i := range n {
 		if w.wildcard {
 			w.controls[i].len = int(w.rx[i].Hdr.Controllen)
@@ -176,12 +224,16 @@ func (w *worker) answer(n int) {
 				continue
 			}
 		}
-		packet := w.in[i][:w.rx[i].Len]
 		from := w.source(i)
+		client, packet, ok := w.s.speaker(from, w.in[i][:w.rx[i].Len])
+		if !ok {
+			w.tally.ignored++
+			continue
+		}
 		out := w.out[replies][:0]
-		reply, o := w.s.datagram(&w.q, packet, from, out, &w.tally)
-		if o == needed && !w.submit(i, from) {
-			reply, o = appendOverloaded(out, &w.q), ready
+		reply, o := w.s.datagram(&w.q, packet, client, now, out, &w.tally)
+		if o >= needed {
+			reply, o = w.submit(i, from, client.Addr(), o, out)
 		}
 		if o == ready {
 			w.lay(i, reply)
@@ -203,65 +255,22 @@ func (w *worker) source(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr), p)
 }
 
-// submit gives the query of datagram i to the pool.
-func (w *worker) submit(i int, from netip.AddrPort) bool {
+// submit gives the query of datagram i to the pool, or appends a reply that says why not.
+func (w *worker) submit(i int, from netip.AddrPort, client netip.Addr, o outcome, out []byte) ([]byte, outcome) {
 	if w.v6 && w.names[i].Scope_id != 0 {
 		zone := strconv.FormatUint(uint64(w.names[i].Scope_id), 10)
 		from = netip.AddrPortFrom(from.Addr().WithZone(zone), from.Port())
 	}
-	return w.s.submitDatagram(&w.q, w, from, &w.controls[i], &w.tally)
+	return w.s.submitDatagram(&w.q, w, from, client, &w.controls[i], o, out, &w.tally)
 }
 
-// send sends what is laid. A reply that the kernel refuses, as one to an address
-// without a route, is left out.
-func (w *worker) send(fd uintptr) {
-	for done := 0; done < w.laid; {
-		sent, errno := w.sendFrom(fd, done, w.laid)
-		if errno == unix.EAGAIN {
-			sent, errno = w.sendWaiting(done, w.laid)
-		}
-		switch errno {
-		case 0:
-			for k := done; w.refused > 0 && k < done+sent; k++ {
-				if w.messages[k].replies > 1 {
-					w.refused = 0
-				}
-			}
-			done += sent
-		case unix.EINTR:
-		default:
-			if m := &w.messages[done]; m.replies > 1 && refusesToCut(errno) {
-				w.unseal(fd, done)
-			} else {
-				w.counters.unsent.Add(uint64(m.replies))
-			}
-			done++
-		}
-	}
-}
-
-// sendWaiting is sendFrom when the interface's queue is full. Waiting for it holds
-// back reading too, so the kernel drops what this machine cannot answer.
-func (w *worker) sendWaiting(from, to int) (n int, errno syscall.Errno) {
-	err := w.raw.Write(func(fd uintptr) bool {
-		n, errno = w.sendFrom(fd, from, to)
-		return errno != unix.EAGAIN
-	})
-	if err != nil {
-		return 0, unix.EBADF
-	}
-	return n, errno
-}
-
-// sendFrom sends messages of tx from one up to another, without waiting.
-func (w *worker) sendFrom(fd uintptr, from, to int) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.tx[from])), uintptr(to-from), unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
-}
-
-// reply sends the reply to a miss.
+// reply has the reply to a miss sent with those that come about the same time.
 func (w *worker) reply(m *miss, message []byte) {
-	if _, _, err := w.conn.WriteMsgUDPAddrPort(message, m.control.oob(), m.from); err != nil {
-		w.counters.unsent.Add(1)
+	w.misses.add(m, message)
+	if w.unseen(time.Now()) >= maxUnseen {
+		w.look(maxLook)
 	}
 }
+
+// flush sends the replies to misses that wait.
+func (w *worker) flush() { w.misses.flush() }

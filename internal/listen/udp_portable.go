@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 )
@@ -59,9 +60,14 @@ func (p *portable) one(packet []byte, from netip.AddrPort) {
 		p.counters.ignored.Add(1)
 		return
 	}
-	reply, o := p.s.datagram(&p.q, packet, from, p.out[:0], &p.tally)
-	if o == needed && !p.s.submitDatagram(&p.q, p, from, &p.local, &p.tally) {
-		reply, o = appendOverloaded(p.out[:0], &p.q), ready
+	client, packet, ok := p.s.speaker(from, packet)
+	if !ok {
+		p.counters.ignored.Add(1)
+		return
+	}
+	reply, o := p.s.datagram(&p.q, packet, client, time.Now(), p.out[:0], &p.tally)
+	if o >= needed {
+		reply, o = p.s.submitDatagram(&p.q, p, from, client.Addr(), &p.local, o, p.out[:0], &p.tally)
 	}
 	p.counters.publish(&p.tally)
 	if o == ready {
@@ -77,3 +83,12 @@ func (p *portable) reply(m *miss, message []byte) {
 		p.counters.unsent.Add(1)
 	}
 }
+
+// unseen is 0: nobody else reads the socket.
+func (p *portable) unseen(time.Time) time.Duration { return 0 }
+
+// look has nothing to do.
+func (p *portable) look(int) {}
+
+// flush has nothing to do: reply keeps nothing.
+func (p *portable) flush() {}

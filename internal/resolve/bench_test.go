@@ -19,7 +19,7 @@ type wildcard struct{ root, tld, leaf []byte }
 
 func (n *wildcard) Exchange(ctx context.Context, addr netip.Addr, port uint16, tcp bool, query []byte, accept func([]byte) bool) error {
 	var buf [1232]byte
-	out := append(buf[:0], query[:len(query)-11]...)
+	out := append(buf[:0], query[:len(query)-11-4-8]...)
 	out[2] |= 0x84 // QR, AA
 	out[11] = 0
 	tail := n.leaf

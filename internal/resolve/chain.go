@@ -23,10 +23,13 @@ func (r *Resolver) follow(ctx context.Context, w *work, q question) (*answer.Ans
 	var p path
 	for cur := q; ; {
 		now := r.now()
-		if a, ok := r.recall(cur, now); !ok {
-			links, err := r.learnLinks(ctx, w, cur)
-			if err != nil {
-				return nil, err
+		if a, ok := r.recall(cur, now.Add(w.ahead)); !ok {
+			links, ok := r.redirect(cur, now.Add(w.ahead))
+			if !ok {
+				var err error
+				if links, err = r.learnLinks(ctx, w, cur); err != nil {
+					return nil, err
+				}
 			}
 			p.links = append(p.links, links...)
 			cur.name = links[len(links)-1].target
@@ -53,17 +56,31 @@ func (r *Resolver) learnLinks(ctx context.Context, w *work, q question) ([]link,
 	var avoid []*server
 	var bogus []link
 	for {
-		links, err := r.iterate(ctx, w, q, avoid)
+		wk := walk{r: r, w: w, q: q, avoid: avoid, deny: r.aggressive && avoid == nil}
+		links, err := wk.run(ctx)
 		if err != nil && bogus != nil && ctx.Err() == nil {
 			return bogus, nil
 		}
 		if err != nil {
 			return nil, err
 		}
+		if links[0].proven {
+			return links, nil
+		}
+		first := slices.Clone(links[:1])
 		links = slices.Clone(links) // others who asked the same share them
-		if err := r.validate(ctx, w, q, links); err != nil {
+		if err := r.validate(ctx, w, q, links); err == errProofs && bogus != nil {
+			return bogus, nil
+		} else if err != nil {
 			return nil, err
 		}
+		// An anchor below the zone makes a reply bogus without keys of the zone itself.
+		if len(links) > 1 && !links[0].status.IsSecure() && (links[0].status.IsBogus() || r.hasKeys(links[0].zone)) {
+			if links, err = r.apart(ctx, w, q, links, first); err != nil {
+				return nil, err
+			}
+		}
+		r.ttls.bound(links)
 		if !links[0].status.IsBogus() {
 			return links, nil
 		}
@@ -75,12 +92,36 @@ func (r *Resolver) learnLinks(ctx context.Context, w *work, q question) ([]link,
 	}
 }
 
+// apart looks at a signed zone's reply that is not secure from end to end. Where it is
+// bogus and the alias that it begins with is not, that alone is kept, and its target asked
+// for: some versions of NSD leave proofs out behind a DNAME. Where it is insecure, some of
+// its links may be secure, as the target of a wildcard whose proof lies in an opt-out span:
+// none is remembered by itself. first is a copy of the first link as it came.
+func (r *Resolver) apart(ctx context.Context, w *work, q question, links, first []link) ([]link, error) {
+	if !links[0].status.IsBogus() {
+		for i := range links {
+			links[i].mingled = true
+		}
+		return links, nil
+	}
+	if err := r.validate(ctx, w, q, first); err != nil {
+		return nil, err
+	}
+	if first[0].status.IsBogus() {
+		return links, nil
+	}
+	return first, nil
+}
+
 // recall asks memory for an answer, or for the CNAME that leads on.
 func (r *Resolver) recall(q question, now time.Time) (*answer.Answer, bool) {
 	if a, ok := r.memory.Get(q.name, q.typ, now); ok {
 		return a, true
 	}
-	if q.typ == dns.TypeCNAME || q.typ == dns.TypeANY {
+	switch q.typ {
+	case dns.TypeCNAME, dns.TypeNSEC, dns.TypeRRSIG, dns.TypeANY: // what a name has beside its CNAME (RFC 4035 §2.5)
+		return nil, false
+	case dns.TypeDS: // the parent's to answer: a CNAME may be the child's word
 		return nil, false
 	}
 	a, ok := r.memory.Get(q.name, dns.TypeCNAME, now)
@@ -151,15 +192,21 @@ func aged(records []dns.RR, a *answer.Answer, now time.Time) []dns.RR {
 func (r *Resolver) rememberPath(q question, p *path, now time.Time) *answer.Answer {
 	for i := range p.links {
 		l := &p.links[i]
-		if i > 0 && !l.recalled {
+		mingled := func(l link) bool { return l.mingled }
+		if i > 0 && !l.recalled && !l.proven && !slices.ContainsFunc(p.links[i:], mingled) {
 			r.put(p.answer(question{l.name, q.typ}, i, now), now)
 		}
-		if l.target != "" && !l.recalled && (q.typ != dns.TypeCNAME || i > 0) {
+		if !l.recalled {
+			r.putDNAME(l, now)
+		}
+		if l.target != "" && !l.recalled && !l.mingled && (q.typ != dns.TypeCNAME || i > 0) {
 			r.put(l.cname(now), now)
 		}
 	}
 	a := p.answer(q, 0, now)
-	r.put(a, now)
+	if !p.links[0].proven {
+		r.put(a, now)
+	}
 	return a
 }
 
@@ -179,7 +226,7 @@ func (l *link) cname(now time.Time) *answer.Answer {
 
 // answer is the path from link number from on as one answer.
 func (p *path) answer(q question, from int, now time.Time) *answer.Answer {
-	parts := answer.Parts{Name: q.name, Type: q.typ, Born: now, TTL: maxTTL}
+	parts := answer.Parts{Name: q.name, Type: q.typ, Born: now, TTL: longestTTL}
 	links := p.links[from:]
 	if len(links) == 1 && p.rest == nil {
 		l := &links[0]

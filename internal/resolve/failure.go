@@ -29,13 +29,14 @@ var (
 	errNoAddress   = &failure{dns.EDENoReachableAuthority, "no name server of the zone has an address"}
 	errRefused     = &failure{dns.EDENetworkError, "name servers of the zone answer with errors or are lame"}
 	errTrust       = &failure{dns.EDEDNSSECIndeterminate, "the chain of trust could not be followed"}
+	errProofs      = &failure{dns.EDEDNSSECBogus, "validation work limit of the request reached"}
 	errGone        = &failure{dns.EDEOther, "request cancelled"}
 )
 
 // ownAffair reports that an error says nothing about the question: another
 // request, with its own time and budget, may well succeed.
 func ownAffair(err error) bool {
-	return err == errBudget || err == errWall || err == errDepth ||
+	return err == errBudget || err == errWall || err == errDepth || err == errProofs ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -80,6 +80,9 @@ func (n *internet) Exchange(ctx context.Context, addr netip.Addr, port uint16, t
 			b = slices.Clone(query[:min(len(query), 20)])
 			b[2] |= 0x80
 		}
+		if m.Id == bareReply {
+			b = append(slices.Clone(query[:2]), 0x80, byte(m.Rcode), 0, 0, 0, 0, 0, 0, 0, 0)
+		}
 		if accept(b) {
 			return nil
 		}
@@ -90,6 +93,9 @@ func (n *internet) Exchange(ctx context.Context, addr netip.Addr, port uint16, t
 
 // rawReply as the ID of a reply sends the query's own first octets back: malformed.
 const rawReply = 0xdead
+
+// bareReply as the ID of a reply sends a header alone, with its response code.
+const bareReply = 0xbabe
 
 // queries lists what was asked, oldest first.
 func (n *internet) queries() []asked {

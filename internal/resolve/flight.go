@@ -24,6 +24,7 @@ type flightShard[V any] struct {
 }
 
 type flightKey struct {
+	top        *cut     // nil for a whole request
 	zone, name dns.Name // zone is "" for a whole request
 	typ        dns.Type
 }

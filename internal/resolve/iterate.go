@@ -10,16 +10,21 @@ import (
 // walk is one walk down the tree of zones, from the deepest cut known to the zone
 // that answers the question.
 type walk struct {
-	r   *Resolver
-	w   *work
-	q   question
-	cut *cut
-	min minimiser
+	r    *Resolver
+	w    *work
+	q    question
+	from dns.Name // where it began: the question's name, or the one above it
+	cut  *cut
+	min  minimiser
 	// retried is the zone above which the walk has begun anew, because its
 	// remembered delegation turned out useless: once in a walk.
 	retried bool
 	// avoid names servers that are not to be asked the whole question.
 	avoid []*server
+	// deny has the question answered from denials where they suffice; looked is the
+	// cut at which that was tried last.
+	deny   bool
+	looked *cut
 }
 
 // iterate asks down the tree until the question is answered: with the links that
@@ -27,18 +32,28 @@ type walk struct {
 // reply to the question was bogus.
 func (r *Resolver) iterate(ctx context.Context, w *work, q question, avoid []*server) ([]link, error) {
 	wk := &walk{r: r, w: w, q: q, avoid: avoid}
+	return wk.run(ctx)
+}
+
+// run walks to the end.
+func (wk *walk) run(ctx context.Context) ([]link, error) {
+	r, w, q := wk.r, wk.w, wk.q
 	from := q.name
 	if q.typ == dns.TypeDS && from != dns.Root {
 		from = from.Parent() // the parent's servers have it (RFC 4035 §3.1.4.1)
 	}
-	c, err := r.enclosing(ctx, w, from)
-	if err != nil {
+	if err := wk.begin(ctx, from, r.cuts.configured(from)); err != nil {
 		return nil, err
 	}
-	wk.enter(c)
 	for range maxHops {
 		if err := w.over(ctx, r.now()); err != nil {
 			return nil, err
+		}
+		if wk.deny && wk.looked != wk.cut {
+			wk.looked = wk.cut
+			if l := wk.denied(); l != nil {
+				return []link{*l}, nil
+			}
 		}
 		links, err := wk.hop(ctx)
 		if links != nil || err != nil {
@@ -48,19 +63,33 @@ func (r *Resolver) iterate(ctx context.Context, w *work, q question, avoid []*se
 	return nil, errHops
 }
 
-// enclosing is the deepest cut at or above name. Where only the hints are known,
-// it primes.
-func (r *Resolver) enclosing(ctx context.Context, w *work, name dns.Name) (*cut, error) {
-	now := r.now()
-	c := r.cuts.find(name, now)
-	if c != nil && !c.hints {
+// begin enters the deepest cut known at or above from, on the path of a configured
+// zone or, where its servers fail and it is said so, of the one after it.
+func (wk *walk) begin(ctx context.Context, from dns.Name, top *cut) error {
+	for {
+		err := error(errNoAddress) // of a copy that is not current
+		if top.copy == nil || top.copy.Current(wk.r.now()) {
+			var c *cut
+			if c, err = wk.r.enclosing(ctx, wk.w, from, top); err == nil {
+				wk.from, wk.min = from, minimiser{}
+				wk.enter(c)
+				return nil
+			}
+		}
+		if top = top.next; top == nil || wk.w.over(ctx, wk.r.now()) != nil {
+			return err
+		}
+	}
+}
+
+// enclosing is the deepest cut at or above name on the path from top. Where only
+// the hints are known, it primes.
+func (r *Resolver) enclosing(ctx context.Context, w *work, name dns.Name, top *cut) (*cut, error) {
+	c := r.cuts.find(name, top, r.now().Add(w.ahead))
+	if !c.hints {
 		return c, nil
 	}
-	root, err := r.prime(ctx, w, c)
-	if err != nil {
-		return nil, err
-	}
-	return root, nil
+	return r.prime(ctx, w, c)
 }
 
 func (wk *walk) enter(c *cut) {
@@ -84,6 +113,8 @@ func (wk *walk) hop(ctx context.Context) ([]link, error) {
 	switch {
 	case err != nil && wk.w.over(ctx, wk.r.now()) != nil:
 		return nil, err
+	case err != nil && !whole && wk.min.asNS():
+		return nil, nil
 	case err != nil && !whole && wk.r.minimise != MinimiseStrict:
 		wk.min.stop()
 		return nil, nil
@@ -124,7 +155,7 @@ func (wk *walk) passed(ask question, links []link) []link {
 		wk.min.stop()
 	default:
 		if first.ttl > 0 {
-			wk.r.open.put(ask.name, wk.r.now().Add(min(first.ttl, maxNegativeTTL)))
+			wk.r.open.put(ask.name, wk.r.now().Add(min(first.ttl, maxOpenTTL)))
 		}
 		wk.min.passed()
 	}
@@ -134,36 +165,45 @@ func (wk *walk) passed(ask question, links []link) []link {
 func isDNAME(l *link) bool { return len(l.records) > 0 && l.records[0].Type == dns.TypeDNAME }
 
 // retry begins anew above a delegation that was remembered and is useless now: the
-// zone may have moved. It returns the error where that is not called for.
+// zone may have moved. Then it goes the way that is configured for when a zone's
+// servers fail. It returns the error where neither is called for.
 func (wk *walk) retry(ctx context.Context, cause error) error {
 	c, now := wk.cut, wk.r.now()
-	if wk.retried || c.expires.IsZero() || c.zone == dns.Root || now.Sub(c.born) < refetchAge {
+	if !wk.retried && c.zone != c.top.zone && now.Sub(c.born) >= refetchAge {
+		wk.retried = true
+		wk.r.cuts.drop(c)
+		if above, err := wk.r.enclosing(ctx, wk.w, c.zone.Parent(), c.top); err == nil {
+			wk.enter(above)
+			return nil
+		}
+	}
+	if c.top.copy != nil && c.zone != c.top.zone {
+		return cause // the copy's part in it was right
+	}
+	if c.top.next == nil || wk.begin(ctx, wk.from, c.top.next) != nil {
 		return cause
 	}
-	wk.retried = true
-	wk.r.cuts.drop(c)
-	above, err := wk.r.enclosing(ctx, wk.w, c.zone.Parent())
-	if err != nil {
-		return cause
-	}
-	wk.enter(above)
 	return nil
 }
 
 // learnCut makes a cut of a referral and remembers it. It lasts no longer than the
-// parent says, and no longer than the parent's own delegation does.
+// parent says, and no longer than the parent's own delegation does. Where another question
+// learned the same a moment ago, there is one cut for both: its places are counted for all.
 func (r *Resolver) learnCut(parent *cut, ref *referral) *cut {
 	now := r.now()
-	c := &cut{zone: ref.zone, up: parent.zone, born: now, expires: now.Add(ref.ttl), ds: ref.ds}
+	c := &cut{
+		zone: ref.zone, top: parent.top, loopback: parent.loopback,
+		up: parent.zone, born: now, expires: now.Add(min(ref.ttl, r.ttls.Max)), ds: ref.ds,
+	}
 	for _, name := range ref.ns {
 		c.names = append(c.names, nameServer{name: name})
 	}
 	r.addGlue(c, ref)
-	if !parent.expires.IsZero() && parent.expires.Before(c.expires) && parent.zone != dns.Root {
+	if !parent.expires.IsZero() && parent.expires.Before(c.expires) && parent.zone != parent.top.zone {
 		c.expires = parent.expires
 	}
 	if ref.ttl > 0 {
-		r.cuts.put(c)
+		return r.cuts.merge(c)
 	}
 	return c
 }
@@ -172,8 +212,8 @@ func (r *Resolver) learnCut(parent *cut, ref *referral) *cut {
 func (r *Resolver) addGlue(c *cut, ref *referral) {
 	for i := range ref.glue {
 		g := &ref.glue[i]
-		if addr, ok := g.addr.Addr(); ok && usableAddr(addr, r.loopback) {
-			c.add(g.ns, r.server(addr, r.port), time.Time{})
+		if addr, ok := g.addr.Addr(); ok && usableAddr(addr, c.loopback) && c.add(g.ns, r.server(addr, r.port), time.Time{}) {
+			c.names[g.ns].glued = true
 		}
 	}
 }

@@ -60,8 +60,8 @@ const (
 	maxParallel = 3
 
 	// maxSteps bounds the transports and forms tried with one server for one
-	// question: UDP, UDP again, TCP, TCP without EDNS, UDP without EDNS.
-	maxSteps = 5
+	// question: UDP, UDP again, TCP, and each without cookie and without EDNS.
+	maxSteps = 6
 
 	// maxNearMisses is how many replies with the right question and the wrong ID
 	// are ignored before the question moves to TCP: somebody is guessing.
@@ -84,12 +84,23 @@ const (
 
 // Times.
 const (
-	// maxTTL caps what is remembered (RFC 8767 §4 recommends a week at most; a day
-	// is what Unbound and BIND use for positive answers).
+	// DefaultMaxTTL caps what is remembered where nothing else is configured: a day
+	// is what Unbound and BIND use for positive answers.
+	DefaultMaxTTL = 24 * time.Hour
+
+	// DefaultMaxNegativeTTL likewise caps negative answers (RFC 2308 §5: one to
+	// three hours).
+	DefaultMaxNegativeTTL = time.Hour
+
+	// longestTTL is as long as anything is remembered, whatever is configured (RFC
+	// 8767 §4).
+	longestTTL = 7 * 24 * time.Hour
+
+	// maxTTL caps how long the keys of a zone are believed.
 	maxTTL = 24 * time.Hour
 
-	// maxNegativeTTL caps negative answers (RFC 2308 §5: one to three hours).
-	maxNegativeTTL = time.Hour
+	// maxOpenTTL caps how long it is remembered that no zone begins at a name.
+	maxOpenTTL = time.Hour
 
 	// noSOATTL is for negative answers without SOA, which RFC 2308 §5 leaves
 	// uncached; a few seconds keep a question from going out at every request.

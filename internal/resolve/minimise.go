@@ -1,6 +1,10 @@
 package resolve
 
-import "github.com/shoji-dns/shoji/internal/dns"
+import (
+	"cmp"
+
+	"github.com/shoji-dns/shoji/internal/dns"
+)
 
 // Minimise is how much of a name the servers on the way to it get to see (RFC 9156).
 type Minimise uint8
@@ -26,7 +30,8 @@ type minimiser struct {
 	labels int // of the next name
 	total  int // of the whole name
 	name   dns.Name
-	count  int // names shortened so far, over all cuts of the walk
+	count  int      // names shortened so far, over all cuts of the walk
+	typ    dns.Type // of the next question: 0 for A
 }
 
 // enter begins at a cut.
@@ -43,6 +48,7 @@ func (m *minimiser) enter(mode Minimise, c *cut, q question) {
 // in equal parts (RFC 9156 §2.3). Labels that begin with an underscore are not
 // zones of their own, and are passed in one step (§2.3, last paragraph).
 func (m *minimiser) passed() {
+	m.typ = 0
 	if m.off {
 		return
 	}
@@ -67,7 +73,16 @@ func (m *minimiser) next(q question) question {
 		return q
 	}
 	m.count++
-	return question{q.name.Suffix(m.labels), dns.TypeA}
+	return question{q.name.Suffix(m.labels), cmp.Or(m.typ, dns.TypeA)}
+}
+
+// asNS has the question that failed for type A put once more for type NS: some servers
+// that know of nothing but delegations answer no other, and it tells less than the whole
+// name does. It reports false where that was tried.
+func (m *minimiser) asNS() bool {
+	tried := m.typ == dns.TypeNS
+	m.typ = dns.TypeNS
+	return !tried
 }
 
 // stop asks for the whole name from here on.

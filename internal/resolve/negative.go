@@ -23,6 +23,8 @@ func (s *scrubber) withoutAnswer() finding {
 			return finding{kind: kindWeak, links: []link{s.bare()}}
 		}
 		return finding{kind: kindReferral, child: s.referral(child, s.m.Authority)}
+	case (child != "" || sideways) && s.m.RCode == dns.RCodeSuccess && s.forward:
+		return finding{kind: kindUseless, lame: true} // who refers does not resolve
 	case s.m.RCode == dns.RCodeNameError && (aa || s.forward):
 		return finding{kind: kindAnswer, links: []link{s.bare()}}
 	case s.m.RCode == dns.RCodeNameError:
@@ -47,7 +49,8 @@ func (s *scrubber) bare() link {
 }
 
 // negative finds the SOA that makes the reply a negative answer for a name (RFC
-// 2308 §2): its owner is the zone asked or one between it and the name.
+// 2308 §2): its owner is the zone asked or one between it and the name (for a forward zone, any
+// zone that the name is in).
 func (s *scrubber) negative(name dns.Name, chained bool) (link, bool) {
 	if s.m.RCode == dns.RCodeYXDomain {
 		return link{}, false
@@ -55,7 +58,7 @@ func (s *scrubber) negative(name dns.Name, chained bool) (link, bool) {
 	for i := range s.m.Authority {
 		rr := &s.m.Authority[i]
 		if rr.Type != dns.TypeSOA || rr.Class != dns.ClassIN ||
-			!rr.Name.IsSubdomainOf(s.zone) || !name.IsSubdomainOf(rr.Name) {
+			!s.mayDeny(rr.Name) || !name.IsSubdomainOf(rr.Name) {
 			continue
 		}
 		if s.q.typ == dns.TypeDS && rr.Name.Equal(name) && name != s.zone && !chained {
@@ -75,13 +78,13 @@ func (s *scrubber) negative(name dns.Name, chained bool) (link, bool) {
 	return link{}, false
 }
 
-// negativeTTL is the lesser of the SOA's own TTL and its MINIMUM field (RFC 2308 §5), capped.
+// negativeTTL is the lesser of the SOA's own TTL and its MINIMUM field (RFC 2308 §5).
 func negativeTTL(soa *dns.RR) time.Duration {
-	ttl := soa.TTL
+	ttl := saneTTL(soa.TTL)
 	if n := len(soa.Data); n >= 4 {
 		ttl = min(ttl, saneTTL(binary.BigEndian.Uint32(soa.Data[n-4:])))
 	}
-	return min(time.Duration(ttl)*time.Second, maxNegativeTTL)
+	return time.Duration(ttl) * time.Second
 }
 
 // delegation looks for NS records in the authority section: the deepest zone
@@ -111,7 +114,7 @@ func (s *scrubber) delegation() (child dns.Name, apex, sideways bool) {
 // names as far as they lie in the bailiwick of the zone asked, and what the parent
 // says of the child's keys.
 func (s *scrubber) referral(child dns.Name, from []dns.RR) *referral {
-	ref := &referral{zone: child, ttl: maxTTL}
+	ref := &referral{zone: child, ttl: longestTTL}
 	for i := range from {
 		rr := &from[i]
 		if rr.Class != dns.ClassIN {

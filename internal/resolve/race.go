@@ -169,7 +169,7 @@ func (x *race) settle(slot, i int, msg *dns.Message, err error) bool {
 	case err == nil || !errors.Is(err, context.DeadlineExceeded):
 		// An error or a rejection: asking this server again would bring the same.
 		x.useless[i] = true
-		if err == nil {
+		if err == nil || err == errBare {
 			x.err = errRefused
 		}
 	}

@@ -18,9 +18,15 @@ type link struct {
 	target  dns.Name // where it leads; "" at the end of the chain
 	ttl     time.Duration
 	status  dnssec.Status
+	// proven marks a link made of denials that are kept: nobody said it, and it is not
+	// put into memory.
+	proven bool
 	// recalled marks a link that memory had: it is not put there again.
 	recalled bool
-	from     *server // whose reply it was; nil where it is recalled
+	// mingled marks a link of a reply whose proofs, or whose statuses, are of several links
+	// and cannot be told apart: no part of such a chain is remembered by itself.
+	mingled bool
+	from    *server // whose reply it was; nil where it is recalled
 }
 
 // kind is what a reply amounts to.
@@ -64,7 +70,7 @@ type scrubber struct {
 	zone    dns.Name
 	q       question
 	forward bool
-	priming bool // the question is RFC 9609's: the answer is a delegation of the root
+	priming bool // the question is for the zone's own NS set (RFC 9609): the answer is a delegation
 	m       *dns.Message
 	// deeper reports that a name belongs to a zone below the one asked: then this
 	// zone's servers have no say in it.
@@ -90,7 +96,7 @@ func (s *scrubber) scrub() finding {
 		return finding{kind: kindUseless}
 	}
 	if s.priming {
-		return finding{kind: s.strength(), links: links, child: s.referral(dns.Root, s.m.Answer)}
+		return finding{kind: s.strength(), links: links, child: s.referral(s.zone, s.m.Answer)}
 	}
 	if n := len(links); n > 0 {
 		if last := &links[n-1]; last.target != "" && s.ours(cur) {
@@ -98,9 +104,23 @@ func (s *scrubber) scrub() finding {
 				links = append(links, l)
 			}
 		}
+		mingle(links)
 		return finding{kind: s.strength(), links: links}
 	}
 	return s.withoutAnswer()
+}
+
+// mingle marks the links of a reply that have proofs, if there are several.
+func mingle(links []link) {
+	n := 0
+	for i := range links {
+		if len(links[i].proof) > 0 {
+			n++
+		}
+	}
+	for i := range links {
+		links[i].mingled = n > 1 && len(links[i].proof) > 0
+	}
 }
 
 // strength tells an authoritative answer from that of a resolver that happens to
@@ -116,6 +136,11 @@ func (s *scrubber) strength() kind {
 func (s *scrubber) ours(name dns.Name) bool {
 	return name.IsSubdomainOf(s.zone) && (name == s.q.name || !s.deeper(name))
 }
+
+// mayDeny reports that the owner of a SOA, NSEC or NSEC3 record may have a part in a
+// denial: the zone asked, or any where a forward zone is but a part of a zone. These
+// records only ever go with the answer, and prove nothing unless they are validated.
+func (s *scrubber) mayDeny(owner dns.Name) bool { return s.forward || owner.IsSubdomainOf(s.zone) }
 
 // chain follows the answer section from the question's name. It returns the links
 // found and the name that the last leads to.
@@ -140,6 +165,15 @@ func (s *scrubber) chain() (links []link, cur dns.Name, ok bool) {
 
 // step finds the answer section's link for one name; nil where it has none.
 func (s *scrubber) step(cur dns.Name) (*link, bool) {
+	if s.q.typ == dns.TypeCNAME {
+		if dname, n := s.dname(cur); n > 0 { // the CNAME asked for is made from it
+			l, ok := s.dnameLink(cur, dname, n)
+			if ok {
+				l.target = ""
+			}
+			return l, ok
+		}
+	}
 	if data, n := s.take(cur, s.q.typ); n > 0 {
 		if n > maxRRset {
 			return nil, false
@@ -165,15 +199,33 @@ func (s *scrubber) step(cur dns.Name) (*link, bool) {
 }
 
 func (s *scrubber) link(name dns.Name, rcode dns.RCode, records []dns.RR) *link {
-	return &link{
+	l := &link{
 		name: name, zone: s.zone, rcode: rcode, records: records,
-		ttl: leastTTL(records, maxTTL), proof: s.denial(),
+		ttl: leastTTL(records, longestTTL),
 	}
+	if !atHome(records) {
+		l.proof = s.denial()
+	}
+	return l
+}
+
+// atHome reports that signed records stand at their own name: they were not made from a
+// wildcard's, so no denial goes with them (RFC 4035 §3.1.3.3), and one that the reply has
+// for another link is not given out with them.
+func atHome(records []dns.RR) bool {
+	const labels = 3 // where the RDATA of an RRSIG counts them (RFC 4034 §3.1)
+	for i := range records {
+		rr := &records[i]
+		if rr.Type == dns.TypeRRSIG && len(rr.Data) > labels && int(rr.Data[labels]) >= rr.Name.Labels() {
+			return true
+		}
+	}
+	return false
 }
 
 // take copies the records of a name and type from the answer section, RRSIGs that
 // cover them last, with one TTL for all: the least (RFC 2181 §5.2). n counts the
-// records without RRSIGs.
+// records without RRSIGs, each once (§5).
 func (s *scrubber) take(name dns.Name, t dns.Type) (records []dns.RR, n int) {
 	for i := range s.m.Answer {
 		rr := &s.m.Answer[i]
@@ -184,7 +236,35 @@ func (s *scrubber) take(name dns.Name, t dns.Type) (records []dns.RR, n int) {
 	if n == 0 || n > maxRRset {
 		return nil, n
 	}
-	return gather(s.m.Answer, name, t), n
+	records = gather(s.m.Answer, name, t)
+	n = 0
+	for i := range records {
+		if matches(&records[i], t) {
+			n++
+		}
+	}
+	if n == len(records) && t != dns.TypeANY && t != dns.TypeRRSIG {
+		records = s.signatures(records, name, t)
+	}
+	return records, n
+}
+
+// signatures appends the RRSIGs of an RRset that a server has put into another section than
+// the RRset. Some do; what they are worth, verification says.
+func (s *scrubber) signatures(records []dns.RR, name dns.Name, t dns.Type) []dns.RR {
+	for _, section := range [2][]dns.RR{s.m.Additional, s.m.Authority} {
+		for i := range section {
+			rr := &section[i]
+			if rr.Type != dns.TypeRRSIG || rr.Covered() != t || rr.Class != dns.ClassIN || !rr.Name.Equal(name) ||
+				len(records) >= 2*maxRRset || holds(records, rr) {
+				continue
+			}
+			c := *rr
+			c.Name, c.TTL = name, records[0].TTL
+			records = append(records, c)
+		}
+	}
+	return records
 }
 
 // matches reports that a record is what the type asks for.
@@ -192,7 +272,18 @@ func matches(rr *dns.RR, t dns.Type) bool {
 	return rr.Type == t || t == dns.TypeANY
 }
 
-// gather copies the records of name and type and the RRSIGs that cover them.
+// holds reports whether records of one name have one of the same type and data.
+func holds(records []dns.RR, rr *dns.RR) bool {
+	for i := range records {
+		if records[i].Type == rr.Type && string(records[i].Data) == string(rr.Data) {
+			return true
+		}
+	}
+	return false
+}
+
+// gather copies the records of name and type and the RRSIGs that cover them. What
+// stands there twice is copied once.
 func gather(from []dns.RR, name dns.Name, t dns.Type) []dns.RR {
 	var out []dns.RR
 	for pass := range 2 {
@@ -202,7 +293,7 @@ func gather(from []dns.RR, name dns.Name, t dns.Type) []dns.RR {
 			if pass == 1 {
 				want = !want && rr.Type == dns.TypeRRSIG && rr.Covered() == t
 			}
-			if want && rr.Class == dns.ClassIN && rr.Name.Equal(name) && len(out) < 2*maxRRset {
+			if want && rr.Class == dns.ClassIN && rr.Name.Equal(name) && len(out) < 2*maxRRset && !holds(out, rr) {
 				c := *rr
 				c.Name = name
 				c.TTL = saneTTL(rr.TTL)
@@ -211,7 +302,7 @@ func gather(from []dns.RR, name dns.Name, t dns.Type) []dns.RR {
 		}
 	}
 	if t != dns.TypeANY {
-		least := uint32(maxTTL / time.Second)
+		least := uint32(longestTTL / time.Second)
 		for i := range out {
 			least = min(least, out[i].TTL)
 		}
@@ -222,13 +313,8 @@ func gather(from []dns.RR, name dns.Name, t dns.Type) []dns.RR {
 	return out
 }
 
-// saneTTL reads a TTL with the top bit set as zero (RFC 2181 §8) and caps the rest.
-func saneTTL(ttl uint32) uint32 {
-	if ttl > 1<<31-1 {
-		return 0
-	}
-	return min(ttl, uint32(maxTTL/time.Second))
-}
+// saneTTL caps a TTL. One with the top bit set counts as a long one (RFC 8767 §4).
+func saneTTL(ttl uint32) uint32 { return min(ttl, uint32(longestTTL/time.Second)) }
 
 func leastTTL(records []dns.RR, limit time.Duration) time.Duration {
 	for i := range records {
@@ -265,7 +351,9 @@ func (s *scrubber) dnameLink(cur dns.Name, dname []dns.RR, n int) (*link, bool) 
 	to := prefix + target
 	cname := dns.RR{Name: cur, Type: dns.TypeCNAME, Class: dns.ClassIN, TTL: dname[0].TTL, Data: []byte(to)}
 	l := s.link(cur, dns.RCodeSuccess, append(dname, cname))
-	l.target = to
+	if s.q.typ != dns.TypeCNAME { // which it answers
+		l.target = to
+	}
 	return l, true
 }
 
@@ -284,7 +372,7 @@ func (s *scrubber) denial() []dns.RR {
 			t = rr.Covered()
 		}
 		if (t == dns.TypeNSEC || t == dns.TypeNSEC3) && rr.Class == dns.ClassIN &&
-			rr.Name.IsSubdomainOf(s.zone) && len(out) < maxRRset {
+			s.mayDeny(rr.Name) && len(out) < maxRRset {
 			c := *rr
 			c.Name, c.TTL = rr.Name.Canonical(), saneTTL(rr.TTL)
 			out = append(out, c)

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -68,7 +67,9 @@ func (ch *choice) insert(s *server, cost time.Duration) {
 // enough chance in it that equally fast ones share the load. One that was put aside
 // is probed by one question at a time when its time has come. Those that are lame
 // for the zone are used where there is no other: what makes a server refuse may
-// be the question. skip names servers that have failed already.
+// be the question. Where all of a zone's servers are put aside, one is probed without
+// waiting for its time: a zone must not stay away for long because they were, for a
+// moment. skip names servers that have failed already.
 func (r *Resolver) choose(c *cut, skip []*server, now time.Time) choice {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,12 +86,15 @@ func (r *Resolver) choose(c *cut, skip []*server, now time.Time) choice {
 			break
 		}
 	}
-	if s.rest != nil && (s.n == 0 || rand.IntN(exploreOneIn) == 0) && s.rest.probe() {
+	if s.n == 0 && s.rest == nil {
+		s.rest = s.last
+	}
+	if s.rest != nil && (s.n == 0 || r.chance.intN(exploreOneIn) == 0) && s.rest.probe() {
 		s.insert(s.rest, 0)
 		s.choice.probe, s.choice.explore = s.rest, true
 		return s.choice
 	}
-	if s.n > 1 && rand.IntN(exploreOneIn) == 0 {
+	if s.n > 1 && r.chance.intN(exploreOneIn) == 0 {
 		s.first(s.any)
 		s.choice.explore = true
 	}
@@ -104,19 +108,24 @@ type selection struct {
 	seen int
 	any  *server // one of those seen, each as likely
 	rest *server // one that may be probed
+	last *server // one that may be probed where there is no other
 }
 
 func (s *selection) consider(r *Resolver, srv *server, now time.Time) {
 	st := srv.standing(now)
 	switch {
+	case st.spare:
+		if s.last == nil || r.chance.intN(2) == 0 {
+			s.last = srv
+		}
 	case st.aside:
 	case st.probe:
-		if s.rest == nil || rand.IntN(2) == 0 {
+		if s.rest == nil || r.chance.intN(2) == 0 {
 			s.rest = srv
 		}
 	default:
 		s.insert(srv, r.cost(srv, st))
-		if s.seen++; rand.IntN(s.seen) == 0 {
+		if s.seen++; r.chance.intN(s.seen) == 0 {
 			s.any = srv
 		}
 	}
@@ -129,7 +138,7 @@ func (r *Resolver) cost(s *server, st standing) time.Duration {
 	if cost == 0 {
 		cost = unknownCost
 	}
-	cost = cost*3/4 + time.Duration(rand.Int64N(int64(cost/2)+1))
+	cost = cost*3/4 + time.Duration(r.chance.intN(int(cost/2)+1))
 	if r.families.bad(s.addr) {
 		cost += familyPenalty
 	}

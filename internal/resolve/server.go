@@ -20,12 +20,17 @@ type server struct {
 	variance time.Duration
 	silent   int       // exchanges in a row without a reply
 	since    time.Time // when the first of them ended
+	last     time.Time // when the last of them ended
 	down     time.Time // put aside until then, and after that until a probe is answered
 	probing  bool      // one exchange finds out whether it is back
 
-	plain    time.Time // no EDNS until then
-	caseless time.Time // does not keep the letter case of a question until then
-	edns     bool      // has sent an OPT record: what now denies EDNS is not believed
+	plain      time.Time // no EDNS until then
+	caseless   time.Time // does not keep the letter case of a question until then
+	cookieless time.Time // no cookies until then
+	cookie     cookie    // to send; the client's part is made at baked
+	baked      time.Time
+
+	edns bool // has sent an OPT record: what now denies EDNS is not believed
 }
 
 // serverKey names a server: address and port.
@@ -75,6 +80,7 @@ func (s *server) missed(waited time.Duration, whole bool, now time.Time) {
 	if waited < s.rtoLocked() && !whole {
 		return
 	}
+	s.last = now
 	s.srtt = min(max(2*waited, 2*s.srtt), maxRTO)
 	s.variance = 0
 	if s.silent++; s.silent == 1 {
@@ -95,6 +101,7 @@ type standing struct {
 	silent int
 	aside  bool // not to be asked
 	probe  bool // to be asked by one question at a time
+	spare  bool // aside, and to be probed where a zone has no other server
 }
 
 func (s *server) standing(now time.Time) standing {
@@ -102,20 +109,30 @@ func (s *server) standing(now time.Time) standing {
 	defer s.mu.Unlock()
 	down := !s.down.IsZero()
 	probe := down && !s.probing && !now.Before(s.down)
-	return standing{srtt: s.srtt, silent: s.silent, aside: down && !probe, probe: probe}
+	aside := down && !probe
+	return standing{
+		srtt: s.srtt, silent: s.silent, aside: aside, probe: probe,
+		spare: aside && !s.probing && now.Sub(s.last) >= minDown,
+	}
 }
 
 // form is how a server is asked.
 type form struct {
-	edns  bool
-	mixed bool // letter case drawn at random (0x20)
-	known bool // EDNS has worked before
+	edns   bool
+	mixed  bool   // letter case drawn at random (0x20)
+	known  bool   // EDNS has worked before
+	cookie cookie // to send with EDNS
+	padded bool   // instead, where what is sent is encrypted
 }
 
 func (s *server) form(now time.Time) form {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return form{edns: !now.Before(s.plain), mixed: !now.Before(s.caseless), known: s.edns}
+	f := form{edns: !now.Before(s.plain), mixed: !now.Before(s.caseless), known: s.edns}
+	if f.edns && !now.Before(s.cookieless) {
+		f.cookie = s.cookieLocked(now)
+	}
+	return f
 }
 
 // noteEDNS records that a reply held an OPT record.

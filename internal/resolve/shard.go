@@ -61,6 +61,21 @@ func (m *boundedMap[K, V]) put(k K, v V) {
 	s.put(k, v)
 }
 
+// update puts what f makes of the value of k, and returns it.
+func (m *boundedMap[K, V]) update(k K, f func(have V, ok bool) V) V {
+	s := m.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var have V
+	i, ok := s.index[k]
+	if ok {
+		have = s.slots[i].value
+	}
+	v := f(have, ok)
+	s.put(k, v)
+	return v
+}
+
 // getOrPut returns the value of k, made by create where there was none.
 func (m *boundedMap[K, V]) getOrPut(k K, create func() V) V {
 	s := m.shard(k)

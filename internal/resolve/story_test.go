@@ -446,7 +446,7 @@ func TestForwarding(t *testing.T) {
 		n.handle("192.0.2.100", func(*mdns.Msg, bool) []*mdns.Msg { return nil })
 		n.handle("192.0.2.101", up)
 		l := newLab(t, n, func(c *Config) {
-			c.Forward = []Upstream{{Addr: netip.MustParseAddr("192.0.2.100")}, {Addr: netip.MustParseAddr("192.0.2.101"), Port: 5353}}
+			c.Zones = forwarded("192.0.2.100", "192.0.2.101")
 		})
 		for i := range 20 {
 			name := fmt.Sprintf("n%d.a.b.shop.test", i)
@@ -459,6 +459,59 @@ func TestForwarding(t *testing.T) {
 			t.Errorf("the silent upstream was asked %d times", c)
 		}
 	})
+}
+
+// What goes to a resolver that is asked over an encrypted transport tells its length in steps
+// of 128 octets, and bears neither a cookie nor letters in random case. Where it fails, and
+// only then, the resolver goes to the root itself, if that is wanted.
+func TestEncryptedForwarder(t *testing.T) {
+	story(t, func(t *testing.T) {
+		const far = "192.0.2.100"
+		n := standard()
+		down := false
+		n.handle(far, func(q *mdns.Msg, tcp bool) []*mdns.Msg {
+			opt, name := q.IsEdns0(), q.Question[0].Name
+			if packed, err := q.Pack(); err != nil || len(packed)%128 != 0 || len(packed) > 384 {
+				t.Errorf("%s: %d octets, %v", name, len(packed), err)
+			}
+			if len(opt.Option) != 1 || opt.Option[0].Option() != mdns.EDNS0PADDING || !tcp || name != strings.ToLower(name) || !q.RecursionDesired {
+				t.Errorf("asked over TCP: %v\n%v", tcp, q)
+			}
+			if down {
+				return nil
+			}
+			m := new(mdns.Msg).SetReply(q)
+			m.Answer = append(m.Answer, rr(name+" 300 A 198.51.100.7"))
+			return []*mdns.Msg{m}
+		})
+		for _, first := range []bool{false, true} {
+			down = false
+			l := newLab(t, n, func(c *Config) {
+				c.Zones = forwarded(far)
+				c.Zones[0].Encrypted, c.Zones[0].First = true, first
+			})
+			for i := range 140 {
+				name := strings.Repeat("l.", i/2) + strings.Repeat("x", 1+i%50) + ".shop.test"
+				l.want(l.ask(name, dns.TypeA), dns.RCodeSuccess, name+". A 198.51.100.7")
+			}
+			if c := n.count(func(a asked) bool { return a.server != far }); c != 0 {
+				t.Errorf("others were asked %d times", c)
+			}
+			down = true
+			if a := l.ask("www.shop.test", dns.TypeA); (a.RCode() == dns.RCodeSuccess) != first {
+				t.Errorf("without its resolver, fallback %v: %s", first, a.RCode())
+			}
+		}
+	})
+}
+
+// forwarded has everything forwarded to the servers at addrs.
+func forwarded(addrs ...string) []Zone {
+	z := Zone{Name: dns.Root, Forward: true}
+	for _, a := range addrs {
+		z.Servers = append(z.Servers, Upstream{Addr: netip.MustParseAddr(a)})
+	}
+	return []Zone{z}
 }
 
 func rr(s string) mdns.RR {

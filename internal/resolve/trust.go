@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/dns"
@@ -30,90 +31,152 @@ type trust struct {
 	expires time.Time
 }
 
+// hasKeys reports that a zone is known to be secure.
+func (r *Resolver) hasKeys(zone dns.Name) bool {
+	if r.validator == nil {
+		return false
+	}
+	t, ok := r.footing.Load().trusts.get(zone)
+	return ok && t.keys != nil
+}
+
 // chainOfTrust finds out whether a zone is signed, and its keys: from a trust anchor
 // at the zone, or from what the zone above proves (RFC 4035 §5). DS and DNSKEY
 // records are fetched as any other, within the request's budget.
 func (r *Resolver) chainOfTrust(ctx context.Context, w *work, zone dns.Name) (*trust, error) {
-	now := r.now()
-	if t, ok := r.trusts.get(zone); ok && now.Before(t.expires) {
+	now, on := r.now(), r.footing.Load()
+	if t, ok := on.trusts.get(zone); ok && now.Before(t.expires) {
 		return t, nil
 	}
 	if r.exempt[zone] {
 		return &trust{status: dnssec.Exempt(), expires: now.Add(maxTTL)}, nil
 	}
-	if ds := r.anchors[zone]; len(ds) > 0 {
+	if ds := on.anchors[zone]; len(ds) > 0 {
 		return r.fetchKeys(ctx, w, zone, ds, now.Add(maxTTL))
 	}
 	if zone == dns.Root {
 		return &trust{expires: now}, nil // no anchor: nobody can tell
 	}
-	if c, ok := r.cuts.m.get(zone); ok && c.fresh(now) {
+	if c, ok := r.cuts.referred(zone, now); ok && c.proves(now) {
 		// What came with the referral spares a question.
-		t, err := r.delegated(ctx, w, zone, c.up, c.ds)
-		if err != nil || !t.status.IsBogus() {
-			return t, err
+		g, err := r.delegated(ctx, w, zone, c.up, c.ds)
+		if err != nil || !g.isBogus() {
+			return r.redeem(ctx, w, zone, g, err)
 		}
 	}
-	up, records, err := r.fetch(ctx, w, question{zone, dns.TypeDS})
-	if err != nil {
-		return nil, err
-	}
-	t, err := r.delegated(ctx, w, zone, up, records)
+	var g grant
+	err := r.insist(ctx, w, question{zone, dns.TypeDS}, func(f fetched) (good bool, err error) {
+		g, err = r.delegated(ctx, w, zone, f.zone, f.records)
+		return !g.isBogus(), err
+	})
+	t, err := r.redeem(ctx, w, zone, g, err)
 	if err == nil {
-		r.trusts.put(zone, t)
+		r.footing.Load().trusts.put(zone, t)
 	}
 	return t, err
 }
 
-// fetch asks for records that only the chain of trust needs. It returns the zone
-// whose servers answered, and the answer and authority sections together.
-func (r *Resolver) fetch(ctx context.Context, w *work, q question) (zone dns.Name, records []dns.RR, err error) {
-	if !w.push(q) {
-		return "", nil, errDepth
+// grant is what the zone above says of a zone's keys: that there are none to go by (trust),
+// or what to verify them by.
+type grant struct {
+	trust   *trust
+	ds      []dnssec.DS
+	expires time.Time
+}
+
+func (g *grant) isBogus() bool { return g.trust != nil && g.trust.status.IsBogus() }
+
+// redeem gets the keys that a grant leads to.
+func (r *Resolver) redeem(ctx context.Context, w *work, zone dns.Name, g grant, err error) (*trust, error) {
+	if err != nil || g.trust != nil {
+		return g.trust, err
 	}
-	defer w.pop()
-	links, err := r.iterate(ctx, w, q, nil)
+	return r.fetchKeys(ctx, w, zone, g.ds, g.expires)
+}
+
+// fetched is a reply that only the chain of trust needs.
+type fetched struct {
+	zone    dns.Name // whose servers answered
+	records []dns.RR // the answer and authority sections together
+	from    *server
+}
+
+// insist fetches records, and again from other servers of the zone where they are no good:
+// one server may be behind with its signatures, or its reply forged. What the last reply
+// came to stands.
+func (r *Resolver) insist(ctx context.Context, w *work, q question, judge func(fetched) (good bool, err error)) error {
+	var avoid []*server
+	for {
+		f, err := r.fetch(ctx, w, q, avoid)
+		if err != nil {
+			if len(avoid) > 0 && ctx.Err() == nil {
+				return nil
+			}
+			return err
+		}
+		good, err := judge(f)
+		if err != nil || good || len(avoid) == maxBogusRetries || f.from == nil || slices.Contains(avoid, f.from) {
+			return err
+		}
+		avoid = append(avoid, f.from)
+	}
+}
+
+// fetch asks for records that only the chain of trust needs, of other servers than those to
+// avoid.
+func (r *Resolver) fetch(ctx context.Context, w *work, q question, avoid []*server) (fetched, error) {
+	if !w.isTop(q) { // who asks for a zone's keys needs them for their own validation: no cycle
+		if !w.push(q) {
+			return fetched{}, errDepth
+		}
+		defer w.pop()
+	}
+	ahead := w.ahead
+	w.ahead = 0
+	links, err := r.iterate(ctx, w, q, avoid)
+	w.ahead = ahead
 	if err != nil {
-		return "", nil, err
+		return fetched{}, err
 	}
 	m := response(q, links)
-	return links[0].zone, append(m.Answer, m.Authority...), nil
+	return fetched{links[0].zone, append(m.Answer, m.Authority...), links[0].from}, nil
 }
 
 // delegated judges a zone by what the zone above says of it.
-func (r *Resolver) delegated(ctx context.Context, w *work, zone, up dns.Name, records []dns.RR) (*trust, error) {
+func (r *Resolver) delegated(ctx context.Context, w *work, zone, up dns.Name, records []dns.RR) (grant, error) {
 	// One server may hold several zones, one above the other: the signature tells
 	// which of them spoke.
 	if signer, ok := signerAbove(zone, records); ok && signer.IsSubdomainOf(up) {
 		up = signer
 	}
 	if len(up) >= len(zone) {
-		return nil, errTrust
+		return grant{}, errTrust
 	}
 	above, err := r.chainOfTrust(ctx, w, up)
-	if err != nil {
-		return nil, err
-	}
-	if above.keys == nil {
-		return above, nil
+	if err != nil || above.keys == nil {
+		return grant{trust: above}, err
 	}
 	now := r.now()
 	d := r.validator.ProveDelegation(above.keys, zone, records, now, &w.proofs)
 	if d.Status.IsBogus() && len(records) > 0 {
 		if t, ok, err := r.insecureBetween(ctx, w, above.keys, zone); ok || err != nil {
-			return t, err
+			return grant{trust: t}, err
 		}
 	}
 	expires := now.Add(min(time.Duration(d.TTL)*time.Second, maxTTL))
 	switch {
+	case d.Status.IsBogus() && w.proofs.Spent():
+		return grant{}, errProofs
+	case d.Status.IsSecure() && !d.Cut && r.cuts.fixed[zone] != nil:
+		return grant{trust: above}, nil // the configured name is not a zone's: its names belong to the zone above
 	case d.Status.IsBogus():
-		return &trust{status: d.Status, expires: now.Add(maxBogusTTL)}, nil
+		return grant{trust: &trust{status: d.Status, expires: now.Add(maxBogusTTL)}}, nil
 	case d.Status.IsInsecure():
 		t := &trust{status: d.Status, expires: expires}
-		r.trusts.put(zone, t)
-		return t, nil
+		r.footing.Load().trusts.put(zone, t)
+		return grant{trust: t}, nil
 	}
-	return r.fetchKeys(ctx, w, zone, d.DS, expires)
+	return grant{ds: d.DS, expires: expires}, nil
 }
 
 // signerAbove is the zone that the signatures over a zone's DS records, or over
@@ -132,22 +195,39 @@ func signerAbove(zone dns.Name, records []dns.RR) (dns.Name, bool) {
 	return "", false
 }
 
+// trustIn is a secure zone's keys, for as long as they hold and at most until expires.
+func trustIn(keys *dnssec.Keys, status dnssec.Status, expires time.Time) *trust {
+	if keys.Expires().Before(expires) {
+		expires = keys.Expires()
+	}
+	return &trust{keys: keys, status: status, expires: expires}
+}
+
 // fetchKeys gets a zone's DNSKEY records and verifies them by DS records.
 func (r *Resolver) fetchKeys(ctx context.Context, w *work, zone dns.Name, ds []dnssec.DS, expires time.Time) (*trust, error) {
-	_, records, err := r.fetch(ctx, w, question{zone, dns.TypeDNSKEY})
+	var t *trust
+	err := r.insist(ctx, w, question{zone, dns.TypeDNSKEY}, func(f fetched) (bool, error) {
+		now := r.now()
+		keys, status := r.validator.VerifyKeys(zone, ds, f.records, now, &w.proofs)
+		switch spent := status.IsBogus() && w.proofs.Spent(); {
+		case spent && t == nil:
+			return false, errProofs
+		case spent:
+			return true, nil // what the reply before this one came to stands
+		}
+		t = &trust{keys: keys, status: status, expires: expires}
+		switch {
+		case keys != nil:
+			t = trustIn(keys, status, expires)
+		case status.IsBogus():
+			t.expires = now.Add(maxBogusTTL)
+		}
+		return !status.IsBogus(), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	now := r.now()
-	keys, status := r.validator.VerifyKeys(zone, ds, records, now, &w.proofs)
-	t := &trust{keys: keys, status: status, expires: expires}
-	switch {
-	case keys != nil && keys.Expires().Before(expires):
-		t.expires = keys.Expires()
-	case status.IsBogus():
-		t.expires = now.Add(maxBogusTTL)
-	}
-	r.trusts.put(zone, t)
+	r.footing.Load().trusts.put(zone, t)
 	return t, nil
 }
 
@@ -165,7 +245,7 @@ func (r *Resolver) insecureBetween(ctx context.Context, w *work, keys *dnssec.Ke
 			return nil, false, nil
 		case d.Status.IsInsecure():
 			t := &trust{status: d.Status, expires: r.now().Add(time.Duration(d.TTL) * time.Second)}
-			r.trusts.put(child, t)
+			r.footing.Load().trusts.put(child, t)
 			return t, true, nil
 		case d.Cut:
 			return nil, false, nil
@@ -176,9 +256,9 @@ func (r *Resolver) insecureBetween(ctx context.Context, w *work, keys *dnssec.Ke
 
 // askDelegation asks whether a zone begins at a name, and how it is signed.
 func (r *Resolver) askDelegation(ctx context.Context, w *work, keys *dnssec.Keys, child dns.Name) (dnssec.Delegation, error) {
-	_, records, err := r.fetch(ctx, w, question{child, dns.TypeDS})
+	f, err := r.fetch(ctx, w, question{child, dns.TypeDS}, nil)
 	if err != nil {
 		return dnssec.Delegation{}, err
 	}
-	return r.validator.ProveDelegation(keys, child, records, r.now(), &w.proofs), nil
+	return r.validator.ProveDelegation(keys, child, f.records, r.now(), &w.proofs), nil
 }

@@ -28,12 +28,20 @@ func (r *Resolver) validate(ctx context.Context, w *work, q question, links []li
 	if r.validator == nil {
 		return nil
 	}
-	v := verdict{r: r, w: w, m: response(q, links), zone: links[0].zone, ttl: maxTTL}
+	v := verdict{r: r, w: w, m: response(q, links), zone: r.begins(q, links[0].zone), ttl: longestTTL}
+	if len(links) > 1 {
+		v.alias = response(q, links[:1])
+	}
 	if err := v.reach(ctx); err != nil {
 		return err
 	}
+	if v.status.IsBogus() && w.proofs.Spent() {
+		return errProofs
+	}
 	if v.status.IsBogus() {
 		v.ttl = min(v.ttl, maxBogusTTL)
+	} else if v.ended {
+		links[len(links)-1].rcode = v.rcode
 	}
 	for i := range links {
 		links[i].status = v.status
@@ -42,15 +50,41 @@ func (r *Resolver) validate(ctx context.Context, w *work, q question, links []li
 	return nil
 }
 
+// begins is the zone by whose keys the validation of a reply begins: the one that was asked.
+// A forwarder is asked as its zone is for everything below: there it is that of the trust
+// anchor nearest above the question.
+func (r *Resolver) begins(q question, asked dns.Name) dns.Name {
+	on := r.footing.Load()
+	if !on.islands || !r.cuts.configured(q.name).forward {
+		return asked
+	}
+	name := q.name
+	if q.typ == dns.TypeDS && name != dns.Root {
+		name = name.Parent()
+	}
+	for ; len(name) > len(asked); name = name.Parent() {
+		if len(on.anchors[name]) > 0 {
+			return name
+		}
+	}
+	return asked
+}
+
 // verdict is the validation of one reply on its way.
 type verdict struct {
 	r      *Resolver
 	w      *work
 	m      *dnssec.Response
-	zone   dns.Name // the zone by whose keys the rest of the reply is verified
+	alias  *dnssec.Response // its first link alone, where there are more
+	zone   dns.Name         // the zone by whose keys the rest of the reply is verified
 	status dnssec.Status
 	begun  bool // status holds that of a part
 	ttl    time.Duration
+
+	// rcode is what is proven of the chain's end, once it has ended: the RCODE of a
+	// reply is not signed.
+	rcode dns.RCode
+	ended bool
 }
 
 // add takes in the status of a part.
@@ -71,13 +105,17 @@ func (v *verdict) reach(ctx context.Context) error {
 			return err
 		}
 		if t.keys == nil {
+			if below := v.r.anchorBelow(v.zone, v.m); below != "" {
+				v.zone = below
+				continue
+			}
 			v.add(t.status)
 			return nil
 		}
 		a := v.r.validator.VerifyAnswer(t.keys, v.m, v.r.now(), &v.w.proofs)
-		if a.Status.IsBogus() && unsigned(a.Status) {
+		if a.Status.IsBogus() && unsigned(a.Status) && !v.aliasHolds(t.keys) {
 			below, err := v.below(ctx, t.keys)
-			if err != nil {
+			if err != nil && v.w.over(ctx, v.r.now()) != nil {
 				return err
 			}
 			if below != "" {
@@ -88,7 +126,9 @@ func (v *verdict) reach(ctx context.Context) error {
 		v.add(a.Status)
 		if a.Status.IsSecure() {
 			v.ttl = min(v.ttl, time.Duration(a.TTL)*time.Second)
+			v.r.keepDenials(&a, v.r.now())
 		}
+		v.rcode, v.ended = a.RCode, a.Next == ""
 		if a.Status.IsBogus() || a.Cut == "" {
 			return nil
 		}
@@ -96,6 +136,13 @@ func (v *verdict) reach(ctx context.Context) error {
 		v.m.Name = a.Next
 	}
 	return errTrust
+}
+
+// aliasHolds reports that the reply's first link verifies by itself. Then what is amiss
+// lies behind it, and is found out best by asking for its target (learnLinks).
+func (v *verdict) aliasHolds(keys *dnssec.Keys) bool {
+	return v.alias != nil && v.alias.Name == v.m.Name &&
+		v.r.validator.VerifyAnswer(keys, v.alias, v.r.now(), &v.w.proofs).Status.IsSecure()
 }
 
 // unsigned reports a bogus status for want of signatures: a zone below that need

@@ -15,7 +15,10 @@ const (
 	// passes everywhere unfragmented.
 	ednsSize = 1232
 
-	optLen      = 11
+	// padBlock is what the lengths of encrypted queries are a multiple of (RFC 8467 §4.1).
+	padBlock = 128
+
+	optLen      = 11 + 4 + max(maxCookie, padBlock-1)
 	maxQueryLen = headerLen + dns.MaxName + 4 + optLen
 	maxReplyLen = 4096 // longer replies are given a buffer of their own
 )
@@ -30,6 +33,9 @@ const (
 	hearForger            // somebody is guessing IDs
 	hearCaseless          // everything fits but the letter case
 	hearFormError         // the server did not understand the query's form
+	hearBare              // an error without the question that it is about
+	hearNoCookie          // a server that does cookies would have sent one
+	hearBadCookie         // the server's part of the cookie is out of date
 )
 
 // attempt is one query on its way to one server: the bytes sent and what was made
@@ -54,9 +60,10 @@ type attempt struct {
 var attempts = sync.Pool{New: func() any { return new(attempt) }}
 
 // prepare writes the query: a random ID, the question in random letter case where
-// the server keeps it, RD for a forwarder, and EDNS with DO.
-func (a *attempt) prepare(q question, f form, forward, tcp bool) {
-	a.q, a.form, a.tcp, a.plain = q, f, tcp, !f.edns
+// the server keeps it, RD for a forwarder, and EDNS with DO
+// and a cookie, or padding.
+func (a *attempt) prepare(q question, f *form, forward, tcp bool) {
+	a.q, a.form, a.tcp, a.plain = q, *f, tcp, !f.edns
 	a.near, a.heard, a.msg, a.swapped = 0, hearNothing, nil, false
 	var random [2 + (dns.MaxName+7)/8]byte
 	rand.Read(random[:])
@@ -80,7 +87,16 @@ func (a *attempt) prepare(q question, f form, forward, tcp bool) {
 	if f.edns {
 		b[11] = 1                                           // ARCOUNT
 		b = append(b, 0, 0, 41, ednsSize>>8, ednsSize&0xff) // root, OPT, payload size
-		b = append(b, 0, 0, 0x80, 0, 0, 0)                  // extended RCODE, version, DO, no options
+		b = append(b, 0, 0, 0x80, 0)                        // extended RCODE, version, DO
+		switch {
+		case f.padded:
+			b = dns.PadMessage(append(b, 0, 0), 0, padBlock, maxQueryLen)
+		case f.cookie.n == 0:
+			b = append(b, 0, 0)
+		default:
+			b = binary.BigEndian.AppendUint16(b, 4+uint16(f.cookie.n))
+			b = f.cookie.append(b)
+		}
 	}
 	a.n = len(b)
 }
@@ -112,21 +128,22 @@ func (a *attempt) judge(reply []byte) hearing {
 	}
 	sameID := reply[0] == a.query[0] && reply[1] == a.query[1]
 	if binary.BigEndian.Uint16(reply[4:]) == 0 {
-		// RFC 1035 lets a server that could not read the question leave it out.
-		if sameID && len(reply) == headerLen && refusesForm(flags.RCode()) {
+		// RFC 1035 lets a server that could not read the question leave it out;
+		// some leave it out of all their errors.
+		switch {
+		case !sameID || len(reply) != headerLen || flags.RCode() == dns.RCodeSuccess:
+			return hearNothing
+		case refusesForm(flags.RCode()):
 			return hearFormError
 		}
-		return hearNothing
+		return hearBare
 	}
 	fits, exact := a.sameQuestion(reply)
 	switch {
 	case !fits:
 		return hearNothing
 	case !sameID:
-		if a.near++; a.near > maxNearMisses && !a.tcp {
-			return hearForger
-		}
-		return hearNothing
+		return a.miss()
 	case !exact && !a.tcp:
 		return hearCaseless
 	case flags.Has(dns.FlagTC) && !a.tcp:
@@ -134,6 +151,15 @@ func (a *attempt) judge(reply []byte) hearing {
 	}
 	a.swapped = !exact
 	return a.unpack(reply)
+}
+
+// miss ignores a reply that somebody else has sent, unless there are many: somebody is
+// guessing.
+func (a *attempt) miss() hearing {
+	if a.near++; a.near > maxNearMisses && !a.tcp {
+		return hearForger
+	}
+	return hearNothing
 }
 
 // refusesForm reports a response code by which servers reject EDNS.
@@ -179,6 +205,15 @@ func (a *attempt) unpack(reply []byte) hearing {
 	msg := new(dns.Message)
 	if msg.Unpack(own) != nil {
 		return hearNothing
+	}
+	switch cookie := a.form.cookie.judge(msg); {
+	case cookie == cookieForged:
+		return a.miss()
+	case cookie == cookieNone && a.form.cookie.whole() && !a.tcp:
+		return hearNoCookie
+	case msg.RCode == dns.RCodeBadCookie && cookie == cookieFits:
+		a.msg = msg
+		return hearBadCookie
 	}
 	if a.form.edns && msg.EDNS == nil && refusesForm(msg.RCode) || msg.RCode == dns.RCodeBadVers {
 		return hearFormError

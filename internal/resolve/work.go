@@ -17,8 +17,13 @@ import (
 type work struct {
 	left      atomic.Int32 // messages that may still be sent
 	deadline  time.Time
-	nsLookups int // look-ups of name-server addresses still allowed
+	ahead     time.Duration // what memory holds for less than this is not used
+	nsLookups int           // look-ups of name-server addresses still allowed
 	proofs    dnssec.Work
+
+	// refused counts what this request's own limits of depth and of look-ups did not let it do:
+	// a failure that goes back to that says nothing about the names it has come to.
+	refused int
 
 	// stack holds the questions being resolved, each because of the one before
 	// it: a question that needs itself is a cycle. Its length is the depth.
@@ -45,6 +50,7 @@ func (w *work) spent() bool { return w.left.Load() <= 0 }
 // push enters a question; it reports false for a cycle or too great a depth.
 func (w *work) push(q question) bool {
 	if len(w.stack) > maxDepth {
+		w.refused++
 		return false
 	}
 	for _, p := range w.stack {
@@ -55,6 +61,9 @@ func (w *work) push(q question) bool {
 	w.stack = append(w.stack, q)
 	return true
 }
+
+// isTop reports whether q is the question that was entered last.
+func (w *work) isTop(q question) bool { return len(w.stack) > 0 && w.stack[len(w.stack)-1] == q }
 
 func (w *work) pop() { w.stack = w.stack[:len(w.stack)-1] }
 

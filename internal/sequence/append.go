@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/shoji-dns/shoji/internal/durable"
 	"github.com/shoji-dns/shoji/ledger"
 	"github.com/transparency-dev/tessera"
+	"golang.org/x/mod/sumdb/note"
 )
 
 const (
@@ -27,20 +27,21 @@ const (
 
 	// bundleWidth is the number of entries in a bundle and of hashes in a tile.
 	bundleWidth = 256
-
-	// pollInterval is how often the checkpoint is looked at while one is due.
-	pollInterval = 2 * time.Millisecond
 )
 
 // Progress is told how many entries of an Append are stored. It may be nil.
 type Progress func(stored uint64)
 
 // Append appends entries in their order and returns once a durable signed
-// checkpoint covers them: they are entries first to next-1 of the log.
+// checkpoint covers them, with the cosignatures that it has to bear: they are
+// entries first to next-1 of the log.
 //
 // After an error, entries first to next-1 are a beginning of what was given and
 // are in the log; none after them is. An entry that is not well-formed, and an
-// end of ctx, end the Append between two windows. Appends wait for one another.
+// end of ctx, end the Append between two windows. Where too few witnesses
+// cosigned, the error wraps ErrUncosigned: the entries are stored, and whoever
+// appends or opens the log next has them cosigned and published first; as long as
+// that fails, nothing more is stored. Appends wait for one another.
 func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progress Progress) (first, next uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,14 +49,18 @@ func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progr
 	if l.broken != nil {
 		return first, first, l.broken
 	}
-	// What is stored is to be published, even if the caller gives up.
+	if first > l.published.Size {
+		if err := l.publish(ctx, false); err != nil {
+			return first, first, err
+		}
+	}
 	defer func() {
+		l.retire()
 		next = l.size.Load()
 		if next > first {
-			err = errors.Join(err, l.publish(context.WithoutCancel(ctx)))
-			l.removePartial(first, next)
+			err = errors.Join(err, l.publish(ctx, true)) // even if the caller gave up
 		}
-		if err = errors.Join(err, l.retire()); err != nil {
+		if err != nil {
 			l.sweep()
 		}
 	}()
@@ -68,7 +73,7 @@ func (l *Log) Append(ctx context.Context, entries iter.Seq[*ledger.Entry], progr
 		if w.err != nil {
 			return first, l.size.Load(), w.err
 		}
-		if err := l.store(w.entries); err != nil {
+		if err := l.store(ctx, w.entries); err != nil {
 			return first, l.size.Load(), err
 		}
 		if progress != nil {
@@ -130,31 +135,32 @@ type appender struct {
 	stop  context.CancelFunc
 }
 
+// never is an interval of the driver's in which it publishes no checkpoint of its
+// own: the checkpoints are this package's. It is longer than the age of any file.
+const never = 200 * 365 * 24 * time.Hour
+
+// noSigner is what the driver gets to sign with.
+type noSigner struct{ note.Verifier }
+
+func (noSigner) Sign([]byte) ([]byte, error) {
+	return nil, errors.New("the driver is not to sign checkpoints")
+}
+
 // appenderFor is an appender for windows of n entries.
 func (l *Log) appenderFor(n int) (*appender, error) {
 	if l.appender != nil && l.appender.batch == n {
 		return l.appender, nil
 	}
-	if l.appender != nil {
-		if err := l.publish(context.Background()); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.retire(); err != nil {
-		return nil, err
-	}
-	if err := l.mendClock(); err != nil {
-		return nil, err
-	}
+	l.retire()
 	ctx, stop := context.WithCancel(context.Background())
-	driver, err := newDriver(ctx, l.dir)
+	driver, err := l.storage.driver(ctx)
 	if err != nil {
 		stop()
 		return nil, err
 	}
 	opts := tessera.NewAppendOptions().
-		WithCheckpointSigner(l.signer.next()).
-		WithCheckpointInterval(l.cfg.CheckpointInterval).
+		WithCheckpointSigner(noSigner{l.log}).
+		WithCheckpointInterval(never).
 		WithCheckpointRepublishInterval(0).
 		WithGarbageCollectionInterval(0).
 		WithBatching(uint(n), time.Hour) // never by age: a window fills a batch
@@ -167,41 +173,16 @@ func (l *Log) appenderFor(n int) (*appender, error) {
 	return l.appender, nil
 }
 
-// retire ends the appender. When it returns without an error, nothing of it can
-// write to the log any more: it can sign no checkpoint, and the last one that
-// it signed is in its place.
-func (l *Log) retire() error {
-	if l.appender == nil {
-		return nil
+// retire ends the appender. All that it was given is stored, or has failed.
+func (l *Log) retire() {
+	if l.appender != nil {
+		l.appender.stop()
+		l.appender = nil
 	}
-	signed := l.signer.end()
-	l.appender.stop()
-	l.appender = nil
-	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.PublishTimeout)
-	defer cancel()
-	if err := l.await(ctx, signed); err != nil {
-		l.broken = fmt.Errorf("the log's writer must be opened anew: %w", err)
-		return l.broken
-	}
-	return nil
-}
-
-// mendClock keeps the driver from waiting for a clock that was set back: it
-// holds a checkpoint whose file is from the future for a recent one.
-func (l *Log) mendClock() error {
-	path := filepath.Join(l.dir, ledger.CheckpointPath)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil // there is no checkpoint yet
-	}
-	if now := time.Now(); info.ModTime().After(now) {
-		return os.Chtimes(path, now, now)
-	}
-	return nil
 }
 
 // store stores one window.
-func (l *Log) store(entries []*tessera.Entry) error {
+func (l *Log) store(ctx context.Context, entries []*tessera.Entry) error {
 	a, err := l.appenderFor(len(entries))
 	if err != nil {
 		return err
@@ -212,13 +193,28 @@ func (l *Log) store(entries []*tessera.Entry) error {
 	}
 	at, err := last()
 	if err != nil {
-		return fmt.Errorf("the log in %s cannot be written: %w", l.dir, diskFault(err))
+		err = fmt.Errorf("the log in %s cannot be written: %w", l.storage.place(), diskFault(err))
+		return errors.Join(err, l.look(context.WithoutCancel(ctx)))
 	}
 	if want := l.size.Load() + uint64(len(entries)) - 1; at.Index != want {
-		l.broken = fmt.Errorf("an entry became number %d of the log where %d was due: something else writes to %s", at.Index, want, l.dir)
+		l.broken = fmt.Errorf("an entry became number %d of the log where %d was due: something else writes to %s", at.Index, want, l.storage.place())
 		return l.broken
 	}
 	l.size.Store(at.Index + 1)
+	return nil
+}
+
+// look finds out what is stored after a fault, which may have come too late to
+// undo anything.
+func (l *Log) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.PublishTimeout)
+	defer cancel()
+	ts, err := l.storage.tree(ctx)
+	if err != nil {
+		l.broken = fmt.Errorf("the log's writer must be opened anew: %w", err)
+		return l.broken
+	}
+	l.size.Store(ts.Size)
 	return nil
 }
 
@@ -230,57 +226,6 @@ func diskFault(err error) error {
 		}
 	}
 	return err
-}
-
-// settle publishes what is stored and not yet under a checkpoint.
-func (l *Log) settle(ctx context.Context) error {
-	c, err := ledger.ReadCheckpoint(ctx, l.source, l.log)
-	if err == nil && c.Size == l.size.Load() {
-		return nil
-	}
-	if _, err := l.appenderFor(1); err != nil {
-		return err
-	}
-	return errors.Join(l.publish(ctx), l.retire())
-}
-
-// publish waits until a checkpoint covers all that is stored, and is on disk.
-func (l *Log) publish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.PublishTimeout)
-	defer cancel()
-	if err := l.await(ctx, l.size.Load()); err != nil {
-		return err
-	}
-	// The driver renames the checkpoint into its place and syncs the folder
-	// after that; it may have been seen between the two.
-	return durable.SyncFolder(l.dir)
-}
-
-// await waits until a checkpoint of at least size entries is there.
-func (l *Log) await(ctx context.Context, size uint64) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		c, err := ledger.ReadCheckpoint(ctx, l.source, l.log)
-		if err == nil && c.Size >= size {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return l.whyUnpublished(ctx.Err(), size)
-		}
-	}
-}
-
-// whyUnpublished says why no checkpoint comes. The driver does not tell, so the
-// disk is asked.
-func (l *Log) whyUnpublished(cause error, size uint64) error {
-	probe := filepath.Join(l.dir, stateFolder, "probe")
-	if err := errors.Join(durable.WriteFile(probe, make([]byte, 4096), 0o644), durable.Remove(probe)); err != nil {
-		cause = err
-	}
-	return fmt.Errorf("no checkpoint of %d entries was published: %w", size, cause)
 }
 
 // removePartial removes partial bundles and tiles whose full ones a checkpoint

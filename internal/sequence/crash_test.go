@@ -56,7 +56,7 @@ func child(t *testing.T, role, dir string) *exec.Cmd {
 
 // appendForever appends windows of random sizes and says what was acknowledged.
 func appendForever(dir string) {
-	l, err := Open(context.Background(), Config{Dir: dir})
+	l, err := Open(context.Background(), withWait(settings(dir))) // a database takes a moment to notice that a writer died
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -77,8 +77,9 @@ func appendForever(dir string) {
 // TestKill kills a writer with SIGKILL at random moments, again and again on one
 // log. Each time the log verifies as it lies there, opens, holds all that was
 // acknowledged and a beginning of what was not, and continues what a reader saw.
-func TestKill(t *testing.T) {
-	dir := t.TempDir()
+func TestKill(t *testing.T) { everywhere(t, kill) }
+
+func kill(t *testing.T, dir string) {
 	mustOpen(t, dir).Close()
 	reader, err := ledger.OpenFolder(Folder(dir))
 	if err != nil {
@@ -101,7 +102,10 @@ func TestKill(t *testing.T) {
 		if seen.Size() < acknowledged {
 			t.Fatalf("kill %d: %d entries were acknowledged, %d are there", i, acknowledged, seen.Size())
 		}
-		l := mustOpen(t, dir)
+		l, err := Open(context.Background(), withWait(settings(dir)))
+		if err != nil {
+			t.Fatalf("kill %d: %v", i, err)
+		}
 		if err := seen.Advance(context.Background(), reader, v, nil); err != nil {
 			t.Fatalf("kill %d: the log as it was opened: %v", i, err)
 		}
@@ -230,4 +234,22 @@ func TestFullDisk(t *testing.T) {
 	l = mustOpen(t, dir)
 	mustAppend(t, l, 20, 600)
 	wantLog(t, l, 600)
+}
+
+// The folders that are swept after a crash are all that a window writes to.
+func TestEdgeFolders(t *testing.T) {
+	for _, size := range []uint64{0, 1, 255, 256, 65_535, 250_000, 255_999, 256_000, 16_777_215, 255_990_000} {
+		folders := edgeFolders(size)
+		for n := size; n <= size+windowEntries; n += 64 {
+			files := []string{ledger.BundlePath(n/bundleWidth, 0)}
+			for level, at := 0, n/bundleWidth; at > 0 || level == 0; level, at = level+1, at/bundleWidth {
+				files = append(files, ledger.TilePath(level, at, 0))
+			}
+			for _, f := range files {
+				if !folders[filepath.ToSlash(filepath.Dir(f))] {
+					t.Fatalf("%d entries: %s is not swept", size, f)
+				}
+			}
+		}
+	}
 }

@@ -16,9 +16,11 @@ import (
 
 // TestForeignToolsReadTheLog holds the log against Tessera's own client and
 // checker, and their proofs against ours.
-func TestForeignToolsReadTheLog(t *testing.T) {
+func TestForeignToolsReadTheLog(t *testing.T) { everywhere(t, foreignToolsReadTheLog) }
+
+func foreignToolsReadTheLog(t *testing.T, dir string) {
 	ctx := context.Background()
-	l := mustOpen(t, t.TempDir())
+	l := mustOpen(t, dir)
 	mustAppend(t, l, 0, 3)
 	early, err := l.Checkpoint(ctx)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/shoji-dns/shoji/internal/durable"
 	"golang.org/x/mod/sumdb/note"
@@ -52,7 +51,8 @@ func openKey(dir, origin string, haveLog bool) (*key, error) {
 	return k, k.publish(dir)
 }
 
-// publish keeps the verifier key beside the signing key.
+// publish keeps the verifier key in a folder: beside the signing key, and in the log's, which
+// any web server can serve.
 func (k *key) publish(dir string) error {
 	path := filepath.Join(dir, verifierFile)
 	if b, err := os.ReadFile(path); err == nil && string(b) == k.vkey+"\n" {
@@ -97,80 +97,26 @@ func parseKey(skey string) (*key, error) {
 	return &key{signer, verifier, vkey}, err
 }
 
-// ReadVerifier reads the log's public key from a writer's folder.
-func ReadVerifier(dir string) (note.Verifier, error) {
+// ReadVerifierKey reads the log's public key from a writer's folder, as text
+// (name+hash+key).
+func ReadVerifierKey(dir string) (string, error) {
 	path := filepath.Join(dir, verifierFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	v, err := note.NewVerifier(strings.TrimSuffix(string(b), "\n"))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	vkey := strings.TrimSuffix(string(b), "\n")
+	if _, err := note.NewVerifier(vkey); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	return v, nil
+	return vkey, nil
 }
 
-// guard signs checkpoints of a log that only grows. It hands out one lease at a
-// time: an appender whose lease has ended can sign nothing more.
-type guard struct {
-	note.Signer
-
-	mu    sync.Mutex
-	lease uint64
-	size  uint64 // of the last checkpoint that was signed
-	text  string // of that checkpoint
-}
-
-// lease is a note.Signer for one appender.
-type lease struct {
-	*guard
-	number uint64
-}
-
-var errLeaseEnded = errors.New("this appender may not sign any more")
-
-// next ends the lease that is out and hands out another.
-func (g *guard) next() *lease {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lease++
-	return &lease{g, g.lease}
-}
-
-// end ends the lease that is out and returns the size of the last checkpoint
-// that was signed.
-func (g *guard) end() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lease++
-	return g.size
-}
-
-// remember notes a checkpoint that was signed before.
-func (g *guard) remember(size uint64, text string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.size, g.text = size, text
-}
-
-// Sign implements note.Signer.
-func (l *lease) Sign(text []byte) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.number != l.lease {
-		return nil, errLeaseEnded
-	}
-	size, err := checkpointSize(text)
+// ReadVerifier is ReadVerifierKey, ready to verify.
+func ReadVerifier(dir string) (note.Verifier, error) {
+	vkey, err := ReadVerifierKey(dir)
 	if err != nil {
 		return nil, err
 	}
-	if size < l.size || size == l.size && l.text != "" && string(text) != l.text {
-		return nil, fmt.Errorf("refused to sign a tree of %d entries after one of %d: that would fork the log", size, l.size)
-	}
-	sig, err := l.Signer.Sign(text)
-	if err == nil {
-		l.size, l.text = size, string(text)
-	}
-	return sig, err
+	return note.NewVerifier(vkey)
 }

@@ -17,13 +17,14 @@ import (
 )
 
 const (
-	// MinCheckpointInterval is the shortest that Tessera's POSIX driver takes.
-	MinCheckpointInterval = 100 * time.Millisecond
+	// defaultCheckpointInterval keeps a busy writer from more than ten checkpoints a
+	// second, each of which readers, caches and witnesses fetch.
+	defaultCheckpointInterval = 100 * time.Millisecond
 
 	// DefaultOrigin names a log whose operator gave it no name.
 	DefaultOrigin = "shoji-log"
 
-	// defaultPublishTimeout is how long a checkpoint may take once its entries are stored.
+	// defaultPublishTimeout is how long witnesses are asked again for one Append.
 	defaultPublishTimeout = 30 * time.Second
 )
 
@@ -31,6 +32,8 @@ const (
 const (
 	keyFile      = "key"
 	verifierFile = "key.pub"
+	signedFile   = "signed"
+	storageFile  = "storage"
 	lockFile     = "lock"
 	logFolder    = "log"
 )
@@ -46,11 +49,20 @@ type Config struct {
 	// takes the key's, or DefaultOrigin on the first run.
 	Origin string
 	// CheckpointInterval is the shortest time between two checkpoints; 0 is
-	// MinCheckpointInterval. An entry after a pause is covered at once.
+	// 100 ms. An entry after a pause is covered at once.
 	CheckpointInterval time.Duration
-	// PublishTimeout is how long a checkpoint may take once its entries are
-	// stored; 0 is 30 s.
+	// Witnesses cosign each checkpoint before it is published; nil: there are none.
+	Witnesses Cosigner
+	// WithoutWitnesses has a checkpoint published that too few witnesses cosigned
+	// after they were asked once. One of which a witness says that it does not
+	// continue what it has seen is not published even so.
+	WithoutWitnesses bool
+	// PublishTimeout is how long an Append asks witnesses again while too few
+	// cosign; 0 is 30 s.
 	PublishTimeout time.Duration
+	// Database is a MySQL database that keeps the log: see ParseDatabase. The folder then
+	// is a copy, which is published. Empty: the folder keeps it.
+	Database string
 	// Wait is how long Open waits for another writer to finish; 0 does not wait.
 	Wait time.Duration
 	// Logger is told what was mended; nil tells nobody.
@@ -61,20 +73,34 @@ type Config struct {
 type Log struct {
 	cfg    Config
 	dir    string // of the log itself
-	signer *guard
+	signer note.Signer
 	log    note.Verifier
 	vkey   string
 	unlock func() error
 	source *ledger.Folder
 
-	size     atomic.Uint64 // entries that are stored
-	mu       sync.Mutex    // one Append at a time; guards what follows
-	appender *appender     // nil between two Appends
-	broken   error         // why nothing more may be written
+	storage storage
+
+	size       atomic.Uint64     // entries that are stored
+	mu         sync.Mutex        // one Append at a time; guards what follows
+	appender   *appender         // nil between two Appends
+	fetched    uint64            // entries that the folder has
+	signed     ledger.Checkpoint // the last one that was signed
+	published  ledger.Checkpoint // the last one that was published
+	shown      time.Time         // when, by this Log
+	uncosigned error             // why the last one lacks cosignatures
+	broken     error             // why nothing more may be written
 }
 
 // Folder is where under a writer's folder the log is that may be served and read.
 func Folder(dir string) string { return filepath.Join(dir, logFolder) }
+
+// Waiting reports whether a log's newest entries wait for witnesses, or were published
+// without them.
+func Waiting(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, signedFile))
+	return err == nil
+}
 
 // Open opens the log for writing, and makes folder, key and log on the first
 // run. While it is open no other writer can open it.
@@ -103,10 +129,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, errors.New("the log's writer has no folder")
 	}
 	if cfg.CheckpointInterval == 0 {
-		cfg.CheckpointInterval = MinCheckpointInterval
-	}
-	if cfg.CheckpointInterval < MinCheckpointInterval {
-		return cfg, fmt.Errorf("a checkpoint interval of %s; the shortest is %s", cfg.CheckpointInterval, MinCheckpointInterval)
+		cfg.CheckpointInterval = defaultCheckpointInterval
 	}
 	if cfg.PublishTimeout == 0 {
 		cfg.PublishTimeout = defaultPublishTimeout
@@ -122,23 +145,56 @@ func (l *Log) open(ctx context.Context) error {
 	if err := durable.RemoveLeftovers(l.cfg.Dir); err != nil {
 		return err
 	}
-	_, err := os.Stat(filepath.Join(l.dir, ledger.CheckpointPath))
-	k, err := openKey(l.cfg.Dir, l.cfg.Origin, err == nil)
+	var err error
+	if l.storage, err = openStorage(ctx, l.cfg, l.dir); err != nil {
+		return err
+	}
+	have, err := l.exists(ctx)
 	if err != nil {
 		return err
 	}
-	l.signer, l.log, l.vkey = &guard{Signer: k.signer}, k.verifier, k.vkey
+	k, err := openKey(l.cfg.Dir, l.cfg.Origin, have)
+	if err != nil {
+		return err
+	}
+	l.signer, l.log, l.vkey = k.signer, k.verifier, k.vkey
 	if err := durable.MakeFolder(filepath.Join(l.dir, stateFolder), 0o755); err != nil {
+		return err
+	}
+	if err := durable.RemoveLeftovers(l.dir); err != nil {
+		return err
+	}
+	if err := k.publish(l.dir); err != nil {
 		return err
 	}
 	if l.source, err = ledger.OpenFolder(l.dir); err != nil {
 		return err
 	}
-	l.sweep()
 	if err := l.recover(ctx); err != nil {
 		return err
 	}
-	return l.settle(ctx)
+	l.sweep()
+	if l.cfg.Witnesses == nil && l.signed.Size > l.published.Size {
+		return nil // whoever opens it knows no witnesses, and need not mean to append
+	}
+	err = l.publish(ctx, false)
+	if errors.Is(err, ErrUncosigned) {
+		l.cfg.Logger.Error("stored entries wait for witnesses; what was in force before stays", "cause", err)
+		return nil
+	}
+	if err == nil && l.uncosigned == nil { // of a policy that was there before
+		err = durable.Remove(filepath.Join(l.cfg.Dir, signedFile))
+	}
+	return err
+}
+
+// exists reports whether the log was begun before.
+func (l *Log) exists(ctx context.Context) (bool, error) {
+	if _, err := os.Stat(filepath.Join(l.dir, ledger.CheckpointPath)); err == nil {
+		return true, nil
+	}
+	c, err := l.storage.checkpoint(ctx)
+	return c != nil, err
 }
 
 // errClosed is why a closed log takes nothing more.
@@ -152,9 +208,13 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.broken = errClosed
+	l.retire()
 	var err error
 	if l.source != nil {
 		err = l.source.Close()
+	}
+	if l.storage != nil {
+		err = errors.Join(err, l.storage.close())
 	}
 	return errors.Join(err, l.unlock())
 }

@@ -45,12 +45,32 @@ func listEntries(first, next uint64) iter.Seq[*ledger.Entry] {
 
 func mustOpen(t testing.TB, dir string) *Log {
 	t.Helper()
-	l, err := Open(context.Background(), Config{Dir: dir, Origin: "log.shoji.test"})
+	l, err := Open(context.Background(), settings(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// settings are of a log in dir, which a database keeps if a file says so.
+func settings(dir string) Config {
+	cfg := Config{Dir: dir, Origin: "log.shoji.test"}
+	if b, err := os.ReadFile(filepath.Join(dir, "database")); err == nil {
+		cfg.Database = string(b)
+	}
+	return cfg
+}
+
+func withWait(cfg Config) Config {
+	cfg.Wait = time.Minute
+	return cfg
+}
+
+// everywhere runs a test for a log that the folder keeps, and one that a database does.
+func everywhere(t *testing.T, test func(t *testing.T, dir string)) {
+	t.Run("Folder", func(t *testing.T) { test(t, t.TempDir()) })
+	t.Run("Database", func(t *testing.T) { test(t, databaseFolder(t, newDatabase(t))) })
 }
 
 func mustAppend(t testing.TB, l *Log, first, next uint64) {
@@ -81,8 +101,9 @@ func wantLog(t testing.TB, l *Log, size uint64) *ledger.State {
 	return s
 }
 
-func TestAppendAndReadBack(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new", "folder")
+func TestAppendAndReadBack(t *testing.T) { everywhere(t, appendAndReadBack) }
+
+func appendAndReadBack(t *testing.T, dir string) {
 	l := mustOpen(t, dir)
 	wantLog(t, l, 0)
 	var size uint64
@@ -106,12 +127,19 @@ func TestAppendAndReadBack(t *testing.T) {
 	}
 }
 
-func TestEmptyAppend(t *testing.T) {
-	l := mustOpen(t, t.TempDir())
+func TestEmptyAppend(t *testing.T) { everywhere(t, emptyAppend) }
+
+func emptyAppend(t *testing.T, dir string) {
+	l := mustOpen(t, dir)
 	mustAppend(t, l, 0, 0)
 	mustAppend(t, l, 0, 2)
 	mustAppend(t, l, 2, 2)
 	wantLog(t, l, 2)
+}
+
+// The writer's folder and those above it are made.
+func TestFolderIsMade(t *testing.T) {
+	mustAppend(t, mustOpen(t, filepath.Join(t.TempDir(), "new", "folder")), 0, 1)
 }
 
 func TestKeyIsPrivate(t *testing.T) {
@@ -164,16 +192,17 @@ func TestOriginStays(t *testing.T) {
 	}
 }
 
-func TestSecondWriterIsRefused(t *testing.T) {
-	dir := t.TempDir()
+func TestSecondWriterIsRefused(t *testing.T) { everywhere(t, secondWriterIsRefused) }
+
+func secondWriterIsRefused(t *testing.T, dir string) {
 	l := mustOpen(t, dir)
-	_, err := Open(context.Background(), Config{Dir: dir})
+	_, err := Open(context.Background(), settings(dir))
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		t.Errorf("second writer: %v", err)
 	}
 	opened := make(chan error, 1)
 	go func() {
-		second, err := Open(context.Background(), Config{Dir: dir, Wait: time.Minute})
+		second, err := Open(context.Background(), withWait(settings(dir)))
 		if err == nil {
 			second.Close()
 		}
@@ -186,8 +215,10 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	}
 }
 
-func TestBadEntryEndsTheAppend(t *testing.T) {
-	l := mustOpen(t, t.TempDir())
+func TestBadEntryEndsTheAppend(t *testing.T) { everywhere(t, badEntryEndsTheAppend) }
+
+func badEntryEndsTheAppend(t *testing.T, dir string) {
+	l := mustOpen(t, dir)
 	bad := listEntry(7)
 	bad.Clause = ""
 	first, next, err := l.Append(context.Background(), slices.Values([]*ledger.Entry{listEntry(0), bad, listEntry(1)}), nil)
@@ -201,8 +232,10 @@ func TestBadEntryEndsTheAppend(t *testing.T) {
 	wantLog(t, l, 5)
 }
 
-func TestEndOfContextLeavesABeginning(t *testing.T) {
-	l := mustOpen(t, t.TempDir())
+func TestEndOfContextLeavesABeginning(t *testing.T) { everywhere(t, endOfContextLeavesABeginning) }
+
+func endOfContextLeavesABeginning(t *testing.T, dir string) {
+	l := mustOpen(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	first, next, err := l.Append(ctx, listEntries(0, 5*windowEntries), func(stored uint64) {
 		if stored >= 2*windowEntries {
@@ -217,9 +250,10 @@ func TestEndOfContextLeavesABeginning(t *testing.T) {
 }
 
 // TestReadWhileWriting: a reader who follows the log sees it whole at every moment.
-func TestReadWhileWriting(t *testing.T) {
+func TestReadWhileWriting(t *testing.T) { everywhere(t, readWhileWriting) }
+
+func readWhileWriting(t *testing.T, dir string) {
 	ctx := context.Background()
-	dir := t.TempDir()
 	l := mustOpen(t, dir)
 	reader, err := ledger.OpenFolder(Folder(dir))
 	if err != nil {
@@ -270,8 +304,10 @@ func TestClosedLogTakesNothing(t *testing.T) {
 	}
 }
 
-func TestPartialFilesAreRemoved(t *testing.T) {
-	l := mustOpen(t, t.TempDir())
+func TestPartialFilesAreRemoved(t *testing.T) { everywhere(t, partialFilesAreRemoved) }
+
+func partialFilesAreRemoved(t *testing.T, dir string) {
+	l := mustOpen(t, dir)
 	mustAppend(t, l, 0, 200)
 	mustAppend(t, l, 200, 700)
 	var partial []string
@@ -342,25 +378,22 @@ func TestDamageAtOpen(t *testing.T) {
 	}
 }
 
+// TestSignerRefusesToFork: whatever the driver says is stored, the log signs only what
+// continues what it has signed.
 func TestSignerRefusesToFork(t *testing.T) {
+	ctx := t.Context()
 	l := mustOpen(t, t.TempDir())
 	mustAppend(t, l, 0, 10)
-	c, err := l.Checkpoint(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := l.signer.next()
-	for _, text := range []string{
-		"log.shoji.test\n9\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
-		"log.shoji.test\n10\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
-	} {
-		if _, err := s.Sign([]byte(text)); err == nil {
-			t.Errorf("signed %q after %d entries", text, c.Size)
+	for _, ts := range []treeState{{9, make([]byte, 32)}, {10, make([]byte, 32)}, {11, make([]byte, 32)}} {
+		if err := l.storage.mend(ctx, ts); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := l.sign(ctx, ts.Size); err == nil {
+			t.Errorf("signed %s after 10 entries", c.Raw)
 		}
 	}
-	l.signer.next()
-	if _, err := s.Sign([]byte("log.shoji.test\n11\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")); !errors.Is(err, errLeaseEnded) {
-		t.Errorf("an appender that was retired: %v", err)
+	if c, err := l.Checkpoint(ctx); err != nil || c.Size != 10 {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

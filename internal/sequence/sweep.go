@@ -1,8 +1,8 @@
 package sequence
 
 import (
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,18 +12,46 @@ import (
 
 // sweep removes the temporary files that the driver leaves where a crash or a
 // full disk cut a write short: the file's name with a random number behind it.
-// What cannot be removed costs space and nothing else.
+// They are where the log ends, for whoever opened it after an earlier crash has
+// removed those of that one. What cannot be removed costs space and nothing else.
 func (l *Log) sweep() {
-	filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil
+	for folder := range edgeFolders(l.size.Load()) {
+		l.sweepFolder(folder, true)
+	}
+}
+
+// sweepFolder sweeps a folder and, with partial, the folders of partial files in it.
+func (l *Log) sweepFolder(folder string, partial bool) {
+	files, err := os.ReadDir(filepath.Join(l.dir, filepath.FromSlash(folder)))
+	if err != nil {
+		return // there is none yet
+	}
+	for _, f := range files {
+		name := path.Join(folder, f.Name())
+		switch {
+		case f.Type().IsRegular() && isTemporary(name):
+			os.Remove(filepath.Join(l.dir, filepath.FromSlash(name)))
+		case f.IsDir() && partial && strings.HasSuffix(name, ".p"):
+			l.sweepFolder(name, false)
 		}
-		rel, err := filepath.Rel(l.dir, path)
-		if err == nil && isTemporary(filepath.ToSlash(rel)) {
-			os.Remove(path)
+	}
+}
+
+// edgeFolders are the folders in which the next window of a log of size entries
+// writes files.
+func edgeFolders(size uint64) map[string]bool {
+	folders := map[string]bool{"": true, stateFolder: true}
+	from, to := size, size+windowEntries
+	for level := 0; to > 0; level++ {
+		from, to = from/bundleWidth, to/bundleWidth
+		for _, n := range []uint64{from, to} {
+			folders[path.Dir(ledger.TilePath(level, n, 0))] = true
+			if level == 0 {
+				folders[path.Dir(ledger.BundlePath(n, 0))] = true
+			}
 		}
-		return nil
-	})
+	}
+	return folders
 }
 
 // isTemporary reports whether a file under the log's folder is none of the log's.

@@ -19,6 +19,7 @@ import (
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/dnssec"
 	"github.com/shoji-dns/shoji/internal/filter"
+	"github.com/shoji-dns/shoji/internal/forger"
 )
 
 // start is the time at which tests begin.
@@ -138,6 +139,19 @@ type views struct {
 	now            time.Time
 }
 
+// live holds a list of the given subjects, which are the log's entries 0, 1, …
+func live(t testing.TB, subjects ...string) *filter.Live {
+	t.Helper()
+	v := new(filter.Live)
+	v.Swap(listOf(t, subjects...))
+	return v
+}
+
+func listOf(t testing.TB, subjects ...string) *filter.List {
+	t.Helper()
+	return forger.ListOf(t.TempDir(), subjects...)
+}
+
 func newViews(t testing.TB, subjects ...string) *views {
 	t.Helper()
 	c, err := cache.New(cache.Config{Bytes: cache.MinBytes})
@@ -178,6 +192,11 @@ func packet(t testing.TB, text string) (packet []byte, tcp bool) {
 			m.SetEdns0(1232, false)
 		case "do":
 			m.SetEdns0(1232, true)
+		case "sde":
+			opt := m.SetEdns0(1232, false).IsEdns0()
+			opt.Option = append(opt.Option, &foreign.EDNS0_LOCAL{Code: dns.OptionStructuredError})
+		case "small":
+			m.IsEdns0().SetUDPSize(512)
 		case "tcp":
 			tcp = true
 		case "norecurse":

@@ -16,14 +16,15 @@ func isOdd(q *dns.Query) bool {
 
 // odd answers such a query, in both views alike but for ANY of a listed name.
 //
-//   - Class CH has the server's identity (RFC 4892). Other classes are refused: no data is
+//   - Class CH has the server's identity (RFC 4892) and status. Other classes are refused: no data is
 //     known in them.
 //   - OPT, NXNAME and type 0 cannot be asked for: FORMERR (RFC 6891 §6.1.1, RFC 9824 §3.3,
 //     RFC 6895 §3.1). Transfers are refused (RFC 5936 §2.2.1: this server has no zone). Other
 //     meta types are NOTIMP.
 //   - Without RD, REFUSED with EDE 20, as RFC 8914 §4.21 asks for: a resolver that answered
 //     from its cache would tell anyone what others had asked. Unbound, Knot Resolver and
-//     PowerDNS refuse likewise. Special-use names are answered, being no one's secret.
+//     PowerDNS refuse likewise. Local zones are answered, being no one's secret. An
+//     operator may have them answered from memory (Config.Nonrecursive).
 //   - ANY is answered by HINFO (RFC 8482 §4.2).
 //
 //go:noinline
@@ -45,11 +46,13 @@ func (s *Server) odd(q *dns.Query, out []byte) []byte {
 			return empty(q, out, dns.RCodeNotImplemented, dns.EDEInvalidQueryType, "")
 		}
 	}
-	if at, kind := s.isSpecial(q.Name()); kind != ordinary && !asksParent(q, at) {
-		return s.local(q, out, at, kind)
+	if at, zone := s.local.Load().find(q.Name()); zone != nil {
+		if out, o := s.fromLocal(q, out, at, zone); o == answered {
+			return out
+		}
 	}
 	if !q.Flags.Has(dns.FlagRD) {
-		return empty(q, out, dns.RCodeRefused, dns.EDENotAuthoritative, "recursion not desired")
+		return s.nonrecursive(q, out)
 	}
 	if list := s.snapshot().list; list != nil {
 		if v, listed := list.Match(q.Name()); listed {
@@ -61,6 +64,22 @@ func (s *Server) odd(q *dns.Query, out []byte) []byte {
 	return appendOPT(out, start, q, dns.RCodeSuccess, explanation{})
 }
 
+// nonrecursive answers a query without RD: it is refused, or gets what memory has. What that
+// does not have is an empty answer, without the SOA record that would make it a denial.
+func (s *Server) nonrecursive(q *dns.Query, out []byte) []byte {
+	if !s.cfg.Nonrecursive || q.Type == dns.TypeANY {
+		return empty(q, out, dns.RCodeRefused, dns.EDENotAuthoritative, "recursion not desired")
+	}
+	if s.cfg.Required && s.waits() {
+		return s.unready(q, out)
+	}
+	start := len(out)
+	if reply, ok := s.hit(q, out, s.snapshot()); ok {
+		return reply
+	}
+	return appendOPT(begin(out, q, dns.RCodeSuccess), start, q, dns.RCodeSuccess, explanation{})
+}
+
 // chaos answers a query in class CH: the server's identity and version, if they are told.
 func (s *Server) chaos(q *dns.Query, out []byte) []byte {
 	text := ""
@@ -69,6 +88,8 @@ func (s *Server) chaos(q *dns.Query, out []byte) []byte {
 		text = s.cfg.Identity
 	case "\x07version\x06server\x00", "\x07version\x04bind\x00":
 		text = s.cfg.Version
+	case statusName:
+		return s.status(q, out)
 	}
 	if text == "" {
 		return empty(q, out, dns.RCodeRefused, dns.EDENotSupported, "")

@@ -97,6 +97,9 @@ func TestAnyListAnyAnswer(t *testing.T) {
 			}
 			question := name + " " + typ + " " + flags
 			filtered, twin := ask(t, v.filtered, question), ask(t, v.twin, question)
+			f, u := NewEven(v.filtered, v.twin)
+			checkEven(rt, f, v.filtered, parse(t, question))
+			checkEven(rt, u, v.twin, parse(t, question))
 			checkOriginal(rt, v.answers[key], twin)
 			if !isListed(subjects, append(names, name), addrs) {
 				if !bytes.Equal(filtered, twin) {
@@ -179,10 +182,18 @@ func FuzzReply(f *testing.F) {
 		}
 		q.MaxReply = max(q.MaxReply, int(most))
 		for _, s := range []*Server{v.filtered, v.twin} {
-			miss := s.Miss(context.Background(), &q, nil)
-			hit, ok := s.Hit(&q, nil)
-			if !ok || !bytes.Equal(hit, miss) {
-				t.Fatalf("Hit %t\n%x\nMiss\n%x", ok, hit, miss)
+			var miss, hit []byte
+			same := false
+			for range 3 { // a TTL may count down between the two; what differs always is a fault
+				miss = s.Miss(context.Background(), &q, nil)
+				var ok bool
+				hit, ok = s.Hit(&q, nil)
+				if same = ok && bytes.Equal(hit, miss); same {
+					break
+				}
+			}
+			if !same {
+				t.Fatalf("Hit\n%x\nMiss\n%x", hit, miss)
 			}
 			var m dns.Message
 			if err := m.Unpack(hit); err != nil {
@@ -196,7 +207,7 @@ func FuzzReply(f *testing.F) {
 			if m.ID != q.ID || string(asked.Name) != string(q.RawName()) || asked.Type != q.Type || asked.Class != q.Class {
 				t.Fatalf("a reply to another question: %+v", m)
 			}
-			if len(hit) > q.MaxReply || (m.EDNS != nil) != q.HasEDNS || m.Flags.Has(dns.FlagAA) || !m.Flags.Has(dns.FlagQR|dns.FlagRA) {
+			if len(hit) > q.MaxReply || (m.EDNS != nil) != q.HasEDNS || m.Flags.Has(dns.FlagAA|dns.FlagAD) || !m.Flags.Has(dns.FlagQR|dns.FlagRA) {
 				t.Fatalf("%d octets for %d, %+v", len(hit), q.MaxReply, m)
 			}
 		}

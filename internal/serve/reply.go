@@ -30,9 +30,17 @@ type explanation struct {
 
 // write gives out an entry as it is. It reports false if the entry was evicted meanwhile.
 func (s *Server) write(q *dns.Query, out []byte, e *cache.Entry, now time.Time) ([]byte, bool) {
+	return s.render(q, out, e, now, false)
+}
+
+// render writes an entry: fresh, or stale and said to be so.
+func (s *Server) render(q *dns.Query, out []byte, e *cache.Entry, now time.Time, stale bool) ([]byte, bool) {
+	if s.cfg.Sentinel != nil && mayBeSentinel(q.Name()) && !q.Flags.Has(dns.FlagCD) && s.cfg.Sentinel(q.Name(), q.Type, e.Status()) {
+		return s.fail(q, out, dns.EDEOther, "root key sentinel (RFC 8509)"), true
+	}
 	size := e.Len(q.DO)
 	if q.HasEDNS {
-		size += optLen
+		size += optLen + q.Reply.Len()
 	}
 	if size > q.MaxReply {
 		return truncated(q, out), true
@@ -41,19 +49,30 @@ func (s *Server) write(q *dns.Query, out []byte, e *cache.Entry, now time.Time) 
 	if e.Status().IsSecure() && (q.DO || q.Flags.Has(dns.FlagAD)) {
 		flags |= dns.FlagAD
 	}
+	floor := uint32(0)
+	if stale {
+		floor = s.staleTTL
+	}
 	start := len(out)
-	out, ok := e.AppendMessage(out, q, flags, now, 0)
+	out, ok := e.AppendMessage(out, q, flags, now, floor)
 	if !ok {
 		return out[:start], false
 	}
 	if !q.HasEDNS {
 		return out, true
 	}
+	if stale {
+		return appendOPT(out, start, q, e.RCode(), staleness(e)), true
+	}
 	if !e.IsOdd() {
 		return appendOPT(out, start, q, e.RCode(), explanation{}), true
 	}
 	return s.writeOdd(q, out, start, e)
 }
+
+// mayBeSentinel tells the few names that may be root key sentinels by the length of their
+// first label: a prefix of 24 or 25 octets and five digits (RFC 8509 §2).
+func mayBeSentinel(name []byte) bool { return name[0] == 29 || name[0] == 30 }
 
 // writeOdd ends a reply that has something to explain.
 //
@@ -146,30 +165,32 @@ func appendRecord(out []byte, owner uint16, t dns.Type, class dns.Class, ttl uin
 	return binary.BigEndian.AppendUint16(out, uint16(size))
 }
 
-// appendSOA appends a synthesised SOA with the given owner as the authority of a negative
-// answer (RFC 2308 §5). Its form is that of RFC 6303 §3: the zone is its own server, and
-// nobody.invalid is responsible.
-func appendSOA(out []byte, start int, owner uint16, ttl uint32) []byte {
-	const (
-		nobody  = "\x06nobody\x07invalid\x00"
-		serial  = 1
-		refresh = 3600
-		retry   = 1200
-		expire  = 604800
-		size    = 2 + len(nobody) + 5*4
-	)
-	out = appendRecord(out, owner, dns.TypeSOA, dns.ClassIN, ttl, size)
-	out = binary.BigEndian.AppendUint16(out, owner)
-	out = append(out, nobody...)
-	for _, v := range [...]uint32{serial, refresh, retry, expire, ttl} {
+// soaNobody is responsible for a zone that is synthesised (RFC 6303 §3).
+const soaNobody = "\x06nobody\x07invalid\x00"
+
+// appendNumbers appends the numbers of a synthesised SOA: serial, refresh, retry and expire as
+// RFC 6303 §3 has them, and the minimum, which is the TTL of what is absent (RFC 2308 §4).
+func appendNumbers(out []byte, ttl uint32) []byte {
+	for _, v := range [...]uint32{1, 3600, 1200, 604800, ttl} {
 		out = binary.BigEndian.AppendUint32(out, v)
 	}
+	return out
+}
+
+// appendSOA appends a synthesised SOA with the given owner as the authority of a negative
+// answer (RFC 2308 §5). The zone is its own server (RFC 6303 §3).
+func appendSOA(out []byte, start int, owner uint16, ttl uint32) []byte {
+	const size = 2 + len(soaNobody) + 5*4
+	out = appendRecord(out, owner, dns.TypeSOA, dns.ClassIN, ttl, size)
+	out = binary.BigEndian.AppendUint16(out, owner)
+	out = append(out, soaNobody...)
+	out = appendNumbers(out, ttl)
 	count(out, start, authorityCount)
 	return out
 }
 
-// appendOPT ends a reply to a query with EDNS: by an OPT record, and the explanation if
-// there is room for it.
+// appendOPT ends a reply to a query with EDNS: by an OPT record with the transport's options,
+// and the explanation if there is room for it.
 func appendOPT(out []byte, start int, q *dns.Query, r dns.RCode, why explanation) []byte {
 	if !q.HasEDNS {
 		return out
@@ -180,11 +201,14 @@ func appendOPT(out []byte, start int, q *dns.Query, r dns.RCode, why explanation
 	}
 	out = append(out, 0, 0, byte(dns.TypeOPT), dns.DefaultUDPSize>>8, dns.DefaultUDPSize&0xFF, byte(r>>4), 0, do, 0, 0, 0)
 	count(out, start, additionalCount)
+	options := len(out)
+	out = q.AppendReplyOptions(out)
 	n := edeLen + len(why.text)
 	if !why.present || len(out)-start+n > q.MaxReply {
+		binary.BigEndian.PutUint16(out[options-2:], uint16(len(out)-options))
 		return out
 	}
-	binary.BigEndian.PutUint16(out[len(out)-2:], uint16(n))
+	binary.BigEndian.PutUint16(out[options-2:], uint16(len(out)-options+n))
 	out = slices.Grow(out, n)
 	out = binary.BigEndian.AppendUint16(out, dns.OptionEDE)
 	out = binary.BigEndian.AppendUint16(out, uint16(n-4))

@@ -12,36 +12,36 @@ func TestSpecialUseNames(t *testing.T) {
 	const nobody = ". nobody.invalid. 1 3600 1200 604800 10800"
 	for _, c := range []struct{ question, want string }{
 		// RFC 6761 §6.3
-		{"localhost A", "NOERROR\nlocalhost. 10800 IN A 127.0.0.1"},
-		{"a.LocalHost AAAA", "NOERROR\na.LocalHost. 10800 IN AAAA ::1"},
-		{"localhost MX", "NOERROR\nlocalhost. 10800 IN SOA localhost" + nobody},
-		{"a.localhost MX", "NOERROR\nlocalhost. 10800 IN SOA localhost" + nobody},
-		{"localhost ANY", "NOERROR\nlocalhost. 10800 IN HINFO \"RFC8482\" \"\""},
+		{"localhost A", "NOERROR aa\nlocalhost. 10800 IN A 127.0.0.1"},
+		{"a.LocalHost AAAA", "NOERROR aa\na.LocalHost. 10800 IN AAAA ::1"},
+		{"localhost MX", "NOERROR aa\nlocalhost. 10800 IN SOA localhost" + nobody},
+		{"a.localhost MX", "NOERROR aa\nlocalhost. 10800 IN SOA localhost" + nobody},
+		{"localhost ANY", "NOERROR aa\nlocalhost. 10800 IN HINFO \"RFC8482\" \"\""},
 		// §6.4, §6.2
-		{"www.invalid A", "NXDOMAIN\ninvalid. 10800 IN SOA invalid" + nobody},
-		{"invalid ANY", "NXDOMAIN\ninvalid. 10800 IN SOA invalid" + nobody},
-		{"www.test A", "NXDOMAIN\ntest. 10800 IN SOA test" + nobody},
+		{"www.invalid A", "NXDOMAIN aa\ninvalid. 10800 IN SOA invalid" + nobody},
+		{"invalid ANY", "NXDOMAIN aa\ninvalid. 10800 IN SOA invalid" + nobody},
+		{"www.test A", "NXDOMAIN aa\ntest. 10800 IN SOA test" + nobody},
 		// RFC 7686 §2
-		{"duckduckgo.onion AAAA edns", "NXDOMAIN\nonion. 10800 IN SOA onion" + nobody + "\nEDNS 1232"},
+		{"duckduckgo.onion AAAA edns", "NXDOMAIN aa\nonion. 10800 IN SOA onion" + nobody + "\nEDNS 1232"},
 		// RFC 6762 §22.1
-		{"printer.local A", "NXDOMAIN\nlocal. 10800 IN SOA local" + nobody},
-		{"254.169.in-addr.arpa SOA", "NOERROR\n254.169.in-addr.arpa. 10800 IN SOA 254.169.in-addr.arpa" + nobody},
+		{"printer.local A", "NXDOMAIN aa\nlocal. 10800 IN SOA local" + nobody},
+		{"254.169.in-addr.arpa SOA", "NOERROR aa\n254.169.in-addr.arpa. 10800 IN SOA 254.169.in-addr.arpa" + nobody},
 		// Firefox's canary
-		{"use-application-dns.net A", "NXDOMAIN\nuse-application-dns.net. 10800 IN SOA use-application-dns.net" + nobody},
+		{"use-application-dns.net A", "NXDOMAIN aa\nuse-application-dns.net. 10800 IN SOA use-application-dns.net" + nobody},
 		// RFC 8375
-		{"home.arpa A", "NOERROR\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
-		{"printer.home.arpa A", "NXDOMAIN\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
-		{"home.arpa NS", "NOERROR\nhome.arpa. 10800 IN NS home.arpa."},
+		{"home.arpa A", "NOERROR aa\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
+		{"printer.home.arpa A", "NXDOMAIN aa\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
+		{"home.arpa NS", "NOERROR aa\nhome.arpa. 10800 IN NS home.arpa."},
 		// RFC 6303
-		{"1.0.168.192.in-addr.arpa PTR", "NXDOMAIN\n168.192.in-addr.arpa. 10800 IN SOA 168.192.in-addr.arpa" + nobody},
-		{"1.1.16.172.in-addr.arpa PTR", "NXDOMAIN\n16.172.in-addr.arpa. 10800 IN SOA 16.172.in-addr.arpa" + nobody},
-		{"1.1.64.100.in-addr.arpa PTR", "NXDOMAIN\n64.100.in-addr.arpa. 10800 IN SOA 64.100.in-addr.arpa" + nobody},
-		{"1.0.d.f.ip6.arpa PTR", "NXDOMAIN\nd.f.ip6.arpa. 10800 IN SOA d.f.ip6.arpa" + nobody},
+		{"1.0.168.192.in-addr.arpa PTR", "NXDOMAIN aa\n168.192.in-addr.arpa. 10800 IN SOA 168.192.in-addr.arpa" + nobody},
+		{"1.1.16.172.in-addr.arpa PTR", "NXDOMAIN aa\n16.172.in-addr.arpa. 10800 IN SOA 16.172.in-addr.arpa" + nobody},
+		{"1.1.64.100.in-addr.arpa PTR", "NXDOMAIN aa\n64.100.in-addr.arpa. 10800 IN SOA 64.100.in-addr.arpa" + nobody},
+		{"1.0.d.f.ip6.arpa PTR", "NXDOMAIN aa\nd.f.ip6.arpa. 10800 IN SOA d.f.ip6.arpa" + nobody},
 		// RFC 9462 §6.4
-		{"_dns.resolver.arpa SVCB", "NOERROR\nresolver.arpa. 10800 IN SOA resolver.arpa" + nobody},
+		{"_dns.resolver.arpa SVCB", "NOERROR aa\nresolver.arpa. 10800 IN SOA resolver.arpa" + nobody},
 		// without recursion, too
-		{"localhost A norecurse", "NOERROR\nlocalhost. 10800 IN A 127.0.0.1"},
-		{"home.arpa DS norecurse", "NOERROR\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
+		{"localhost A norecurse", "NOERROR aa\nlocalhost. 10800 IN A 127.0.0.1"},
+		{"home.arpa DS norecurse", "NOERROR aa\nhome.arpa. 10800 IN SOA home.arpa" + nobody},
 	} {
 		v := newViews(t, "*.localhost", "*.test", "*.home.arpa")
 		expect(t, v.filtered, c.question, c.want)
@@ -55,7 +55,11 @@ func TestSpecialUseNames(t *testing.T) {
 func TestOrdinaryNames(t *testing.T) {
 	v := newViews(t)
 	cfg := v.twin.cfg
-	cfg.Lab, cfg.Ordinary = true, []dns.Name{dns.MustName("10.IN-addr.arpa")}
+	var err error
+	if cfg.Local, err = NewLocal(LocalConfig{Lab: true, Ordinary: []dns.Name{
+		dns.MustName("10.IN-addr.arpa"), dns.MustName("172.in-addr.arpa"), dns.MustName("8.168.192.in-addr.arpa"), dns.MustName("corp.home.arpa")}}); err != nil {
+		t.Fatal(err)
+	}
 	lab := New(cfg)
 	for _, question := range []string{
 		"ipv4only.arpa AAAA", // RFC 8880 §7.1
@@ -70,11 +74,18 @@ func TestOrdinaryNames(t *testing.T) {
 			t.Errorf("%s: nobody was asked", question)
 		}
 	}
-	for _, question := range []string{"www.test A", "test SOA", "1.2.3.10.in-addr.arpa PTR"} {
+	for _, question := range []string{"www.test A", "test SOA", "1.2.3.10.in-addr.arpa PTR", "1.16.172.in-addr.arpa PTR", "1.8.168.192.in-addr.arpa PTR", "a.corp.home.arpa A"} {
 		before := v.asked.Load()
 		ask(t, lab, question)
 		if v.asked.Load() == before {
 			t.Errorf("%s in the lab: nobody was asked", question)
+		}
+	}
+	for _, question := range []string{"1.9.168.192.in-addr.arpa PTR", "home.arpa A"} { // beside what is ordinary
+		before := v.asked.Load()
+		ask(t, lab, question)
+		if v.asked.Load() != before {
+			t.Errorf("%s: somebody was asked", question)
 		}
 	}
 }

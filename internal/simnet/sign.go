@@ -147,14 +147,7 @@ func (z *Zone) signSet(set *rrset) error {
 	if omit {
 		return nil
 	}
-	sig := &dns.RRSIG{
-		Hdr:        dns.RR_Header{Ttl: h.Ttl},
-		Algorithm:  key.rr.Algorithm,
-		Inception:  uint32(s.Inception.Unix()), // serial arithmetic, RFC 4034 §3.1.5
-		Expiration: uint32(s.Expiration.Unix()),
-		KeyTag:     key.rr.KeyTag(),
-		SignerName: z.origin,
-	}
+	sig := z.template(key, h.Ttl)
 	if err := key.sign(sig, set.rrs); err != nil {
 		return fmt.Errorf("zone %s: signing %s %s: %w", z.origin, h.Name, dns.Type(h.Rrtype), err)
 	}
@@ -306,4 +299,32 @@ func (n *node) bitmapNSEC3() []uint16 {
 func (z *Zone) hash(name string) string {
 	p := z.signing.NSEC3
 	return dns.HashName(name, dns.SHA1, p.Iterations, p.Salt)
+}
+
+// Sign makes a signature by the zone's own key over records of the caller's
+// making, be they the zone's or not: what an owner of a zone can do who means
+// harm. The records are one RRset; the signature's owner is theirs.
+func (z *Zone) Sign(rrs ...dns.RR) (*dns.RRSIG, error) {
+	if z.signing == nil || len(rrs) == 0 {
+		return nil, fmt.Errorf("zone %s: nothing to sign with, or nothing to sign", z.origin)
+	}
+	h := rrs[0].Header()
+	key := z.keys.zsk
+	if h.Rrtype == dns.TypeDNSKEY {
+		key = z.keys.ksk
+	}
+	sig := z.template(key, h.Ttl)
+	return sig, key.sign(sig, rrs)
+}
+
+// template is a signature by a key of the zone before it is made.
+func (z *Zone) template(key *signingKey, ttl uint32) *dns.RRSIG {
+	return &dns.RRSIG{
+		Hdr:        dns.RR_Header{Ttl: ttl},
+		Algorithm:  key.rr.Algorithm,
+		Inception:  uint32(z.signing.Inception.Unix()), // serial arithmetic, RFC 4034 §3.1.5
+		Expiration: uint32(z.signing.Expiration.Unix()),
+		KeyTag:     key.rr.KeyTag(),
+		SignerName: z.origin,
+	}
 }

@@ -13,48 +13,75 @@ import (
 // A row of the picture: | `internal/dns` | what it is | – |
 var (
 	pictureRow  = regexp.MustCompile("(?m)^\\| *`([a-z0-9/]*[a-z0-9])`([^|\n]*)\\|[^|\n]*\\|([^|\n]*)\\|")
-	pictureName = regexp.MustCompile("[a-z]+")
+	pictureName = regexp.MustCompile("[a-z/]+")
 )
 
 // foreign names which package may use which module that is not ours. Whoever
 // adds to it adds a dependency of the product: ARCHITECTURE.md says which are welcome.
 var foreign = map[string][]string{
-	"cmd/shoji":         {"github.com/alecthomas/kong", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term"},
+	"internal/acme":     {"github.com/mholt/acmez/v3", "golang.org/x/net"},
+	"internal/audit":    {"golang.org/x/mod", "golang.org/x/net"},
+	"cmd/shoji":         {"github.com/alecthomas/kong", "golang.org/x/mod", "golang.org/x/sync", "golang.org/x/sys", "golang.org/x/term", "k8s.io/klog/v2"},
+	"internal/backup":   {"golang.org/x/mod"},
 	"internal/cache":    {"golang.org/x/sys"},
 	"internal/config":   {"github.com/goccy/go-yaml", "github.com/invopop/jsonschema"},
 	"internal/curate":   {"golang.org/x/mod", "golang.org/x/net"},
+	"internal/database": {"modernc.org/sqlite", "github.com/jackc/pgx/v5"},
+	"internal/desk":     {"golang.org/x/mod"},
 	"internal/durable":  {"golang.org/x/sys"},
 	"internal/exchange": {"golang.org/x/sys"},
 	"internal/feed":     {"golang.org/x/net", "github.com/miekg/dns"},
 	"internal/filter":   {"golang.org/x/sys"},
+	"internal/follow":   {"golang.org/x/mod"},
+	"internal/forger":   {"golang.org/x/mod"},
+	"internal/forks":    {"golang.org/x/mod"},
 	"internal/listen":   {"golang.org/x/sys"},
-	"internal/policy":   {"github.com/google/cel-go"},
+	"internal/metrics":  {"github.com/prometheus/client_golang", "golang.org/x/net"},
+	"internal/policy":   {"cel.dev/cel-go", "github.com/goccy/go-yaml"},
+	"internal/publish":  {"golang.org/x/mod", "golang.org/x/net"},
 	"internal/rpz":      {"github.com/miekg/dns"},
-	"internal/sequence": {"golang.org/x/mod", "github.com/transparency-dev/tessera", "github.com/transparency-dev/formats", "golang.org/x/sys"},
+	"internal/scenario": {"github.com/miekg/dns"},
+	"internal/sequence": {"golang.org/x/mod", "github.com/transparency-dev/tessera", "github.com/go-sql-driver/mysql", "golang.org/x/sys"},
 	"internal/simnet":   {"github.com/miekg/dns"},
-	"internal/web":      {"github.com/prometheus/client_golang"},
-	"ledger":            {"golang.org/x/mod"},
+	"internal/sinkhole": {"github.com/elastic/go-seccomp-bpf", "github.com/landlock-lsm/go-landlock", "golang.org/x/sys", "kernel.org/pub/linux/libs/security/libcap/psx"},
+	"internal/staff":    {"github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"},
+	"internal/web":      {"golang.org/x/text"},
+	"internal/upstream": {"github.com/quic-go/quic-go"},
+	"internal/witness":  {"golang.org/x/mod", "github.com/transparency-dev/tessera"},
+	"internal/zonefile": {"github.com/miekg/dns"},
+	"ledger":            {"golang.org/x/mod", "github.com/transparency-dev/formats"},
+	"test/desk":         {"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
+	"test/diff":         {"github.com/miekg/dns"},
+	"test/flood":        {"github.com/quic-go/quic-go", "golang.org/x/net"},
+	"test/observer":     {"golang.org/x/sys"},
+
+	"internal/listen/doh": {"golang.org/x/net"},
+	"internal/listen/doq": {"github.com/quic-go/quic-go"},
 }
 
 // foreignTests are the modules that any test may use.
 var foreignTests = []string{
+	"github.com/chromedp/chromedp", "github.com/chromedp/cdproto",
 	"github.com/miekg/dns", "pgregory.net/rapid", "github.com/rogpeppe/go-internal",
 	"github.com/cockroachdb/datadriven", "golang.org/x/mod", "golang.org/x/sys", "github.com/gowebpki/jcs",
+	"github.com/transparency-dev/tessera", "github.com/transparency-dev/formats", "github.com/transparency-dev/witness",
+	"golang.org/x/net", "github.com/quic-go/quic-go", "github.com/letsencrypt/pebble/v2",
 }
 
 // oursInTests are the packages of ours that any test may use: what tests stand on. A
 // compiled list comes from a ledger's state alone and a Status from dnssec alone, so whoever
 // needs one in a test makes it there.
-var oursInTests = []string{"internal/simnet", "internal/dns", "internal/dnssec", "ledger"}
+var oursInTests = []string{"internal/forger", "internal/rogue", "internal/simnet", "internal/dns", "internal/dnssec", "ledger"}
 
 // testsOnly are packages that are tests alone: stories that span the others, and
 // these rules.
-var testsOnly = []string{"internal/scenario", "internal/tidy"}
+var testsOnly = []string{"internal/attack", "internal/court", "internal/scenario", "internal/tidy"}
 
 // serverless are the packages that never speak HTTP: the query's way, and what is pure.
 var serverless = []string{
 	"internal/answer", "internal/cache", "internal/dns", "internal/dnssec", "internal/durable", "internal/exchange",
-	"internal/filter", "internal/listen", "internal/policy", "internal/resolve", "internal/sequence", "internal/serve", "internal/simnet",
+	"internal/filter", "internal/listen", "internal/listen/balancer", "internal/odoh", "internal/policy", "internal/resolve", "internal/sequence", "internal/serve", "internal/simnet",
+	"internal/sinkhole",
 }
 
 // picture reads the table of packages from ARCHITECTURE.md: package → what of

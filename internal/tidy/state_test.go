@@ -191,7 +191,7 @@ func locals(f *ast.FuncDecl) map[string]bool {
 // reflect where a file becomes a struct. Elsewhere they could forge what only
 // its own package may make, such as a dnssec.Status.
 var (
-	unsafeUsers  = []string{"internal/cache", "internal/filter", "internal/listen"}
+	unsafeUsers  = []string{"internal/cache", "internal/filter", "internal/listen", "internal/sinkhole"}
 	reflectUsers = []string{"internal/config"}
 )
 

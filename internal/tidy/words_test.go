@@ -23,6 +23,7 @@ var forbidden = []struct {
 	{regexp.MustCompile(`(?i)\b(?:this|previous|next|last|a) sessio[n] (?:of|in|has|did|was|will)\b`), "the repository speaks of the project, not of how it was made"},
 	{regexp.MustCompile(`\b(?:TOD[O]|FIXM[E]|XX[X])\b|(?i)\bfor no[w][,;.:)]`), "finish it, or leave it out"},
 	{regexp.MustCompile(`//\s*nolin[t]|lint:ignor[e]`), "mend what the tool found"},
+	{regexp.MustCompile(`^(?:<{7} |={7}$|>{7} )`), "two sides of a merge: put them together"},
 }
 
 // plainText are the kinds of files that are read for words.
@@ -146,6 +147,7 @@ func TestWordsFindsFaults(t *testing.T) {
 		"a number":            files("a.go", "package a // see Issu"+"e #12\n"),
 		"something left over": files("a.yaml", "# TOD"+"O: later\n"),
 		"a linter silenced":   files("a.go", "package a // nolin"+"t\n"),
+		"half a merge":        files("a.md", "one\n"+strings.Repeat("=", 7)+"\nother\n"),
 		"how it was made":     files("NEWS.md", "A sessio"+"n of work\n"),
 	})
 }

@@ -35,6 +35,15 @@ note "Unbound as a client"
 expect "through Unbound a listed name leads to the sinkhole" '192\.0\.2\.53$' @127.0.3.1 c2.z1.aa A
 expect "through Unbound an unlisted name is answered" '192\.0\.2\.3$' @127.0.3.1 h3.z5.bb A
 
+note "Unbound as an encrypted upstream"
+grep -v '^nothing' "$W/questions" | head -n 300 > "$W/some"
+answers 127.0.3.2 53 "$W/some" | sort > "$W/theirs"
+for how in "TLS 5311" "HTTPS 5321"; do
+  answers 127.0.0.1 "${how#* }" "$W/some" | sort > "$W/ours"
+  if [ -s "$W/ours" ] && diff "$W/theirs" "$W/ours" > "$W/diff"; then pass "over ${how% *}: $(wc -l < "$W/ours") answers equal those of its own recursion"
+  else fail "over ${how% *}: answers differ:"; head -n 20 "$W/diff"; fi
+done
+
 note "a thousand questions, compared with Unbound's own answers"
 grep -v '^nothing' "$W/questions" > "$W/q"
 answers 127.0.0.1 5301 "$W/q" | sort > "$W/ours"

@@ -4,55 +4,22 @@
 # In a network namespace that it makes and removes, NSD serves a tree of zones
 # (root, two TLDs, 40 leaf zones) on loopback addresses. shoji resolves it from
 # the root, filtered and unfiltered; dig and kdig ask both views; Unbound
-# forwards to shoji as a real client; and for a thousand questions shoji's
-# answers are compared with Unbound's own: equal up to TTL and order.
+# forwards to shoji as a real client; shoji forwards to Unbound over TLS and HTTPS;
+# and for a thousand questions shoji's answers are compared with Unbound's own:
+# equal up to TTL and order.
 #
-# Needs root, and nsd, unbound, dig, kdig and ip. What is missing is installed
+# Needs root, and nsd, unbound, dig, kdig, openssl and ip. What is missing is installed
 # from Debian with -i (services are not started); else the script exits with 77.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); ROOT=$(cd "$HERE/../.." && pwd)
-W=$(mktemp -d); NS=shoji-e2e-$$; PIDS=() FAILED=0 PASSED=0
-cleanup() {
-  local p; for p in "${PIDS[@]}"; do kill "$p" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  ip netns del "$NS" 2>/dev/null || true
-  if [ -n "${KEEP:-}" ]; then echo "kept: $W" >&2; else rm -rf "$W"; fi
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-note() { echo "-- $*"; }
+FAILED=0 PASSED=0
+. "$HERE/../stage.sh"
+need "${1:-}" nsd:nsd unbound:unbound dig:bind9-dnsutils kdig:knot-dnsutils openssl:openssl ip:iproute2
 pass() { PASSED=$((PASSED + 1)); echo "ok   $*"; }
 fail() { FAILED=$((FAILED + 1)); echo "FAIL $*"; }
-inside() { ip netns exec "$NS" "$@"; }
-
-need() {
-  local miss=() pair
-  for pair in nsd:nsd unbound:unbound dig:bind9-dnsutils kdig:knot-dnsutils ip:iproute2; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || miss+=("${pair##*:}")
-  done
-  [ ${#miss[@]} -eq 0 ] && return
-  if [ "${1:-}" != -i ]; then echo "skipped: missing ${miss[*]} (run with -i to install)" >&2; exit 77; fi
-  [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; }
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${miss[@]}"
-}
-PATH=$PATH:/usr/sbin:/sbin
-[ "$(id -u)" = 0 ] || { echo "skipped: needs root for a network namespace" >&2; exit 77; }
-need "${1:-}"
 . "$HERE/tree.sh"
 
-start() { # start NAME COMMAND...: in the namespace, logged to $W/NAME.log
-  local name=$1; shift
-  ip netns exec "$NS" "$@" > "$W/$name.log" 2>&1 & PIDS+=($!) # the command itself: ip execs it
-}
 ask() { inside dig +tries=1 +time=5 +noall +answer +comments +nottlid "$@"; }
-wait_for() { # wait_for SERVER PORT NAME: until any reply comes, 20 s at most
-  local i; for i in $(seq 100); do
-    inside dig +tries=1 +time=1 "@$1" -p "$2" "$3" A >/dev/null 2>&1 && return
-    sleep 0.2
-  done
-  echo "no answer from $1 port $2" >&2; tail -n 20 "$W"/*.log >&2; exit 1
-}
 # expect TEXT PATTERN DIG-ARGUMENTS...: the whole dig output has a line that fits the pattern
 expect() {
   local text=$1 pattern=$2 out; shift 2
@@ -84,10 +51,7 @@ note "building shoji"
 (cd "$ROOT" && go build -o "$W/shoji" ./cmd/shoji)
 
 note "namespace and authoritative servers"
-ip netns add "$NS"
-inside ip link set lo up
-for a in 198.18.0.11 198.18.0.12 198.18.0.13 198.18.0.14 127.0.3.1; do inside ip addr add "$a/32" dev lo 2>/dev/null || true; done
-inside ip -6 addr add 2001:db8:53::13/128 dev lo
+make_namespace 198.18.0.11 198.18.0.12 198.18.0.13 198.18.0.14 127.0.3.1 2001:db8:53::13
 make_tree "$W"
 for s in root tld leaf; do start "nsd-$s" nsd -d -c "$W/nsd-$s.conf"; done
 wait_for 198.18.0.11 53 .
@@ -106,14 +70,29 @@ inside "$W/shoji" list import "$W/threats.txt" --source e2e --kind c2 --config "
 start shoji "$W/shoji" serve --config "$W/shoji.yaml"
 wait_for 127.0.0.1 5300 h1.z1.aa
 wait_for 127.0.0.1 5301 h1.z1.aa
-unbound_conf() { # ADDRESS REST: a small Unbound without validation
-  echo "server: interface: $1 port: 53 directory: \"$W\" chroot: \"\" username: \"\" pidfile: \"\" do-daemonize: no use-syslog: no"
-  echo "do-not-query-localhost: no module-config: \"iterator\" access-control: 127.0.0.0/8 allow $2"
-}
-unbound_conf 127.0.3.1 'forward-zone: name: "." forward-addr: 127.0.0.1@5300' > "$W/forward.conf"
+unbound_conf 127.0.3.1 'module-config: "iterator" forward-zone: name: "." forward-addr: 127.0.0.1@5300' > "$W/forward.conf"
 start unbound-forward unbound -d -c "$W/forward.conf"
-unbound_conf 127.0.3.2 "root-hints: \"$W/hints\"" > "$W/unbound.conf"
+unbound_conf 127.0.3.2 "module-config: \"iterator\" root-hints: \"$W/hints\"" > "$W/unbound.conf"
 start unbound unbound -d -c "$W/unbound.conf"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=e2e -addext subjectAltName=DNS:dns.e2e \
+  -keyout "$W/tls.key" -out "$W/tls.pem" 2> "$W/openssl.log"
+unbound_conf 127.0.3.3@853 "interface: 127.0.3.3@443 tls-service-key: \"$W/tls.key\" tls-service-pem: \"$W/tls.pem\" tls-port: 853 https-port: 443
+  module-config: \"iterator\" root-hints: \"$W/hints\"" | sed 's/ port: 53 / /' > "$W/unbound-tls.conf"
+start unbound-tls unbound -d -c "$W/unbound-tls.conf"
+forwarding() { # forwarding NAME PORT URL: a shoji that asks another resolver over an encrypted transport
+  cat > "$W/$1.yaml" <<CONF
+state: $W/$1
+listen: {filtered: ["127.0.0.1:$2"], unfiltered: ["127.0.0.1:$(($2 + 1))"]}
+forward: ["$3"]
+forward_ca: $W/tls.pem
+resolve: {trust_anchors: [], aggressive_nsec: false}
+log: {listen: []}
+CONF
+  start "$1" "$W/shoji" serve --config "$W/$1.yaml"
+  wait_for 127.0.0.1 "$2" h1.z1.aa
+}
+forwarding over-tls 5310 tls://127.0.3.3#dns.e2e
+forwarding over-https 5320 https://127.0.3.3/dns-query#dns.e2e
 wait_for 127.0.3.1 53 h1.z1.aa
 wait_for 127.0.3.2 53 h1.z1.aa
 

@@ -45,13 +45,6 @@ leaf_zone() { # TLD N SOA
   echo 'x.botnet A 192.0.2.67'; echo 'tocc CNAME c2.z1.aa.'; echo 'toprefix A 203.0.113.9'; echo 'toprefix A 192.0.2.9'
   echo 'hint HTTPS 1 . ipv4hint=203.0.113.9'
 }
-nsd_conf() { # DIR NAME ADDRESSES ZONE:FILE...
-  local d=$1 name=$2 a z; { echo server:; for a in $3; do echo "  ip-address: $a"; done; shift 3
-    echo "  server-count: 1"; echo '  username: ""'; echo '  chroot: ""'; echo "  zonesdir: \"$d/zones\""; echo "  pidfile: \"$d/nsd-$name.pid\""
-    echo '  database: ""'; echo "  xfrdfile: \"$d/nsd-$name.xfrd\""; echo "  zonelistfile: \"$d/nsd-$name.zones\""; echo "  xfrdir: \"$d\""
-    echo '  verbosity: 0'; echo '  rrl-ratelimit: 0'; echo 'remote-control:'; echo '  control-enable: no'
-    for z; do echo zone:; echo "  name: ${z%%:*}"; echo "  zonefile: ${z##*:}"; done; } > "$d/nsd-$name.conf"
-}
 questions() { # 1,040 lines: 26 for each of the 40 leaf zones
   local t n k; for t in aa bb; do for n in $(seq 20); do
     for k in 1 2 3 4 5 6; do echo "h$k.z$n.$t A"; done

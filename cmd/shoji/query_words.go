@@ -1,0 +1,121 @@
+package main
+
+import "github.com/shoji-dns/shoji/internal/dns"
+
+// queryWords is what query says, by language. Texts with verbs are for fmt.
+var queryWords = map[string]map[string]string{
+	"en": {
+		"reply": "%s from %s over %s in %s%s", "comma": ", ", "reads": "  %s reads %s",
+		"mixed":         "beware: it mixes scripts, as names that imitate others do",
+		"authoritative": "authoritative", "truncated": "truncated", "validated": "validated", "unchecked": "checking disabled",
+		"authority": "authority", "additional": "additional", "no-data": "no data of this type", "reason": "reason: %s (%d)",
+		"times": "times: ", "connect": "connect", "handshake": "handshake", "answer": "reply",
+		"connection": "connection: %s, the server name %s", "name-seen": "readable on the way", "name-hidden": "encrypted (ECH accepted)",
+		"lengths":     "lengths: query %d octets (padding %d), reply %d octets (padding %d)",
+		"certificate": "certificate:", "issuer": "issued by:", "for": " for %s", "valid": ", %s to %s, %s, pin sha256/%s",
+		"trusted-system": "trusted: it leads to whom this system trusts", "trusted-file": "trusted: it leads to whom --trust names",
+		"trusted-pin": "trusted: its key has the pin that --pin names; who issued it was not looked at",
+		"cause":       "cause", "justification": "justification", "organisation": "organisation", "contact": "contact", "entry": "entry",
+		"entry-of": "%s of %s", "beware": "beware", "forgeable": "over %s anybody on the way may have written this",
+	},
+	"ja": {
+		"reply": "%s、%s から %s で %s%s", "comma": "、", "reads": "  %s の表記は %s",
+		"mixed":         "注意: 複数の文字体系が混在し、他の名前を装うもののように見えます",
+		"authoritative": "権威応答", "truncated": "切り詰め", "validated": "検証済み", "unchecked": "検証なし",
+		"authority": "権威", "additional": "追加", "no-data": "この型のデータはありません", "reason": "理由: %s (%d)",
+		"times": "時間: ", "connect": "接続", "handshake": "ハンドシェイク", "answer": "応答",
+		"connection": "接続: %s、サーバー名は%s", "name-seen": "経路上で読める", "name-hidden": "暗号化されている（ECH）",
+		"lengths":     "長さ: 質問 %d オクテット（詰め物 %d）、応答 %d オクテット（詰め物 %d）",
+		"certificate": "証明書:", "issuer": "発行者:", "for": "、対象 %s", "valid": "、%s から %s まで、%s、ピン sha256/%s",
+		"trusted-system": "信頼: このシステムが信頼する発行者に至ります", "trusted-file": "信頼: --trust の発行者に至ります",
+		"trusted-pin": "信頼: 鍵は --pin のとおりです。発行者は調べていません",
+		"cause":       "原因", "justification": "根拠", "organisation": "組織", "contact": "連絡先", "entry": "項",
+		"entry-of": "%[2]s の第 %[1]s 項", "beware": "注意", "forgeable": "%s では経路上の誰でもこれを書けます",
+	},
+}
+
+// errorWords is what Extended DNS Errors (IANA registry "Extended DNS Error Codes") come to
+// for who asked.
+var errorWords = map[string]map[dns.ErrorCode]string{
+	"en": {
+		dns.EDEUnsupportedDNSKEYAlgorithm: "the zone is signed by algorithms that the resolver does not know", dns.EDEUnsupportedDSDigestType: "the zone's keys are vouched for by digests that the resolver does not know",
+		dns.EDEStaleAnswer: "the zone's servers could not be reached; this was right some time ago", dns.EDEForgedAnswer: "the resolver has put this in place of what the zone says",
+		dns.EDEDNSSECIndeterminate: "the resolver could not find out whether signatures are right", dns.EDEDNSSECBogus: "signatures are wrong: the data was changed, or the zone is broken",
+		dns.EDESignatureExpired: "signatures have expired", dns.EDESignatureNotYetValid: "signatures are not valid yet",
+		dns.EDEDNSKEYMissing: "the zone's key is missing", dns.EDERRSIGsMissing: "signatures are missing", dns.EDENoZoneKeyBitSet: "the zone's keys are not for zones",
+		dns.EDENSECMissing: "nothing proves that there is no such name or data", dns.EDECachedError: "it failed a short while ago and was not tried again yet",
+		dns.EDENotReady: "the resolver cannot answer yet", dns.EDEBlocked: "the resolver's operator filters this name", dns.EDECensored: "somebody has the operator filter this name",
+		dns.EDEFiltered: "the name is filtered because its user asked for that", dns.EDEProhibited: "this client may not ask here",
+		dns.EDEStaleNXDOMAINAnswer: "the zone's servers could not be reached; some time ago there was no such name", dns.EDENotAuthoritative: "this server does not know the zone",
+		dns.EDENotSupported: "this server does not do that", dns.EDENoReachableAuthority: "none of the zone's servers could be reached", dns.EDENetworkError: "the network failed on the way to the zone's servers",
+		dns.EDEInvalidData: "the zone's server has data that it cannot use", dns.EDESignatureExpiredBeforeValid: "signatures expire before they begin", dns.EDETooEarly: "the query came too early in the connection",
+		dns.EDEUnsupportedNSEC3Iterations: "the zone asks for too much work (NSEC3 iterations)", dns.EDEPolicyNotMet: "what was asked for cannot be done as it was asked",
+		dns.EDESynthesized: "the resolver made this from what it knew", dns.EDEInvalidQueryType: "nothing can have data of this type",
+	},
+	"ja": {
+		dns.EDEUnsupportedDNSKEYAlgorithm: "ゾーンの署名アルゴリズムにリゾルバーが対応していません", dns.EDEUnsupportedDSDigestType: "ゾーンの鍵のダイジェストにリゾルバーが対応していません",
+		dns.EDEStaleAnswer: "ゾーンのサーバーに届かないため、以前の正しい答えです", dns.EDEForgedAnswer: "ゾーンの答えの代わりにリゾルバーが置いたものです",
+		dns.EDEDNSSECIndeterminate: "署名が正しいかどうか確かめられませんでした", dns.EDEDNSSECBogus: "署名が正しくありません。データが書き換えられたか、ゾーンが壊れています",
+		dns.EDESignatureExpired: "署名の期限が切れています", dns.EDESignatureNotYetValid: "署名はまだ有効ではありません",
+		dns.EDEDNSKEYMissing: "ゾーンの鍵がありません", dns.EDERRSIGsMissing: "署名がありません", dns.EDENoZoneKeyBitSet: "ゾーンの鍵がゾーン用ではありません",
+		dns.EDENSECMissing: "その名前やデータがないことの証明がありません", dns.EDECachedError: "少し前に失敗し、まだ再試行していません",
+		dns.EDENotReady: "リゾルバーはまだ答えられません", dns.EDEBlocked: "リゾルバーの運用者がこの名前を遮断しています", dns.EDECensored: "外部の要求により運用者がこの名前を遮断しています",
+		dns.EDEFiltered: "利用者の希望により遮断されている名前です", dns.EDEProhibited: "このクライアントはここに尋ねられません",
+		dns.EDEStaleNXDOMAINAnswer: "ゾーンのサーバーに届きません。以前はこの名前はありませんでした", dns.EDENotAuthoritative: "このサーバーはそのゾーンを知りません",
+		dns.EDENotSupported: "このサーバーはそれに対応していません", dns.EDENoReachableAuthority: "ゾーンのどのサーバーにも届きませんでした", dns.EDENetworkError: "ゾーンのサーバーへの途中でネットワークの障害がありました",
+		dns.EDEInvalidData: "ゾーンのサーバーのデータが使えないものです", dns.EDESignatureExpiredBeforeValid: "署名の期限が開始より前です", dns.EDETooEarly: "質問が接続の早すぎる段階で届きました",
+		dns.EDEUnsupportedNSEC3Iterations: "ゾーンの求める計算が多すぎます（NSEC3 の反復）", dns.EDEPolicyNotMet: "求められた条件では答えられません",
+		dns.EDESynthesized: "リゾルバーが手元の知識から作った答えです", dns.EDEInvalidQueryType: "その型のデータは存在し得ません",
+	},
+}
+
+// proveWords is what --prove says, by language. {name} is what was asked, {by} what of it is
+// listed.
+var proveWords = map[string]map[string]string{
+	"en": {
+		proved: "PROVED:", refuted: "NOT PROVED:", passed: "LISTED, NOT FILTERED:", unproved: "NOT CHECKED:",
+		"filtered":      "{name} is filtered because the log lists it.",
+		"filtered-for":  "{name} is filtered because it leads to {by}, which the log lists.",
+		"absent":        "the answer is not filtered, and the log lists nothing of it: neither {name}, nor what it leads to, nor anything above.",
+		"passed":        "the log lists {by}, and this answer for {name} is not filtered. So the unfiltered view answers; the filtered one must not.",
+		"no-entry":      "the answer names an entry that the log does not have.",
+		"no-listing":    "the entry that the answer names lists nothing.",
+		"not-in-force":  "the entry that the answer names has listed something, and the list in force no longer has it.",
+		"leads-nowhere": "{name} is filtered, and neither it nor anything that the unfiltered twin finds for it is listed as the answer says.",
+		"leads":         "{name} itself is not listed so; what it leads to may be, which a filtered answer does not say. --unfiltered SERVER has the twin asked (malware's servers may be asked then).",
+		"many":          "the answer leads to more names and addresses than are looked up.",
+		"new":           "the answer does not fit the list in force, which is less than a minute old: ask again then.",
+		"no-answer":     "the resolver gave no answer that the log could say something about.",
+		whyDamage:       "what the log's server says is not what the log holds.",
+		whyFailed:       "this could not be done:",
+		"entry":         "log entry %d of %s lists %s, by clause %s, on this evidence:",
+		"other-entry":   "log entry %d of %s is of the kind %s",
+		"committed":     "a name that it does not tell (a commitment)",
+		"inclusion":     "inclusion: entry %d is in the log of %d entries, %s, whose checkpoint is signed; %d hashes prove it",
+		"shown":         "what %s saw: which pages of the map were read (%d look-ups), and not which names of them, nor whether they are listed",
+		"shown-entry":   "what %s saw: pages of the map, and which listing was read",
+	},
+	"ja": {
+		proved: "証明できました:", refuted: "証明できません:", passed: "掲載されていますが、遮断されていません:", unproved: "確かめられません:",
+		"filtered":      "{name} はログに掲載されているため遮断されています。",
+		"filtered-for":  "{name} の先にある {by} がログに掲載されているため、遮断されています。",
+		"absent":        "応答は遮断されておらず、{name} もその先にあるものも、その上位の名前も、ログに掲載されていません。",
+		"passed":        "ログは {by} を掲載していますが、{name} への応答は遮断されていません。フィルターなしなら正しく、ありなら誤りです。",
+		"no-entry":      "応答の示す項はログにありません。",
+		"no-listing":    "応答の示す項は何も掲載していません。",
+		"not-in-force":  "応答の示す項は掲載の項ですが、有効なリストにはもうありません。",
+		"leads-nowhere": "{name} は遮断されていますが、それ自身も、フィルターなしの応答にあるものも、応答の示すとおりには掲載されていません。",
+		"leads":         "{name} 自身はそのようには掲載されていません。その先のものが掲載されている可能性がありますが、遮断された応答からは分かりません。--unfiltered SERVER でフィルターなしの側に尋ねます（マルウェアのサーバーに問い合わせが届くことがあります）。",
+		"many":          "応答の先にある名前とアドレスが多すぎ、調べきれません。",
+		"new":           "応答は有効なリストと合いませんが、リストは一分以内に変わったものです。後でもう一度尋ねてください。",
+		"no-answer":     "リゾルバーの応答は、ログと照らせるものではありませんでした。",
+		whyDamage:       "ログのサーバーの言うことが、ログの内容と一致しません。",
+		whyFailed:       "次の理由でできませんでした:",
+		"entry":         "ログの第 %d 項（%s）は %s を条項 %s により掲載。証拠:",
+		"other-entry":   "ログの第 %d 項（%s）の種類は %s",
+		"committed":     "明かされていない名前（コミットメント）",
+		"inclusion":     "包含: 第 %d 項は %d 項からなるログ %[3]s にあり、チェックポイントには署名があります。証明のハッシュは %[4]d 個",
+		"shown":         "%s に見えたもの: マップのどのページが読まれたか（%d 回）。そのページのどの名前かも、掲載の有無も見えません",
+		"shown-entry":   "%s に見えたもの: マップのページと、どの掲載が読まれたか",
+	},
+}

@@ -1,0 +1,79 @@
+package filter
+
+import (
+	"bytes"
+	"runtime"
+
+	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/ledger"
+)
+
+// Record is one listed name.
+type Record struct {
+	Name  dns.Name
+	Scope ledger.Scope // exact or subtree
+	Entry uint64       // of the log
+}
+
+// Records is the number of names that are listed, exact and subtree counted apart.
+func (l *List) Records() uint64 { return l.records }
+
+// Record is record n in the order of Names, from 0; false where there is none, or it is
+// damaged. It reads a block's records up to n.
+func (l *List) Record(n uint64) (Record, bool) {
+	defer runtime.KeepAlive(l)
+	var r blockReader
+	if !l.seek(&r, n) {
+		return Record{}, false
+	}
+	name, ok := keyName(r.key[:r.n])
+	out := Record{Name: name, Scope: ledger.ScopeExact, Entry: r.entry}
+	if r.subtree {
+		out.Scope = ledger.ScopeSubtree
+	}
+	return out, ok
+}
+
+// seek reads a block up to record n.
+func (l *List) seek(r *blockReader, n uint64) bool {
+	if n >= l.records || 4*(n/perBlock) >= uint64(len(l.blocks)) {
+		return false
+	}
+	*r = blockReader{bits: bitReader{b: l.names, pos: 8 * uint(number32(l.blocks, int(n/perBlock)))}, entryBits: l.entryBits}
+	for range n%perBlock + 1 {
+		if !r.next() {
+			return false
+		}
+	}
+	return true
+}
+
+// Below is the range of records from first to before next that are name or below it.
+func (l *List) Below(name dns.Name) (first, next uint64) {
+	defer runtime.KeepAlive(l)
+	key := appendKey(make([]byte, 0, maxKey), name.Canonical())
+	first = l.search(func(k []byte) bool { return bytes.Compare(k, key) >= 0 })
+	if len(key) == 0 { // everything is below the root
+		return first, l.records
+	}
+	// What is below has the key, the zero between two labels, and more.
+	return first, l.search(func(k []byte) bool {
+		head := k[:min(len(k), len(key))]
+		return bytes.Compare(head, key) > 0 || bytes.Equal(head, key) && len(k) > len(key) && k[len(key)] > 0
+	})
+}
+
+// search is the first record whose key is right, where every one after a right one is right too.
+func (l *List) search(right func(key []byte) bool) uint64 {
+	var r blockReader
+	low, high := uint64(0), l.records
+	for low < high {
+		mid := low + (high-low)/2
+		if !l.seek(&r, mid) || right(r.key[:r.n]) {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}

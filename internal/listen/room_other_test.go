@@ -1,0 +1,6 @@
+//go:build !linux
+
+package listen
+
+// roomFor has nothing to raise.
+func roomFor(int) error { return nil }

@@ -1,0 +1,63 @@
+package listen
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// While encrypted connections keep the processors, nobody comes to a plain socket: those who shake
+// hands and read queries answer what waits there.
+func TestEncryptedConnectionsMakeWay(t *testing.T) {
+	plain, err := Listen(Config{Handler: new(labHandler), Workers: 1, Addrs: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close() // whose own goroutines never come
+	cfg := secured(t)
+	cfg.Beside = []*Server{plain}
+	s := serveSecure(t, cfg)
+	udp := dial(t, "udp", "", plain.Addrs()[0])
+	id := uint16(0)
+	waits := func(what string, work func()) {
+		t.Helper()
+		const queries = 3 * batch
+		first := id
+		for range queries {
+			udp.Write(packet(t, id, "hit.example", true))
+			id++
+		}
+		plain.udp[0].(*worker).seen.Store(-int64(time.Hour)) // long ago
+		work()
+		heard := make(map[uint16]bool)
+		for range queries {
+			heard[unpack(t, next(t, udp)).ID] = true
+		}
+		if len(heard) != queries || !heard[first] {
+			t.Errorf("%s: %d of %d replies", what, len(heard), queries)
+		}
+	}
+	var c *tls.Conn
+	waits("a handshake", func() {
+		c = tls.Client(dial(t, "tcp", "", s.DoTAddrs()[0]), clientTLS("one.example"))
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	waits("a handshake that fails", func() {
+		conn := dial(t, "tcp", "", s.DoTAddrs()[0])
+		conn.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	})
+	waits("queries over TLS", func() {
+		for i := range 2 * wayQueries {
+			c.Write(frame(packet(t, uint16(i), "hit.example", true)))
+		}
+	})
+	web := webClient(t, s.DoHAddrs()[0], nil)
+	waits("queries over HTTPS", func() {
+		fetch(t, web, "POST", s.DoHAddrs()[0], "/dns-query", packet(t, 0, "hit.example", true))
+	})
+	plain.stopping.Store(true) // nothing is read any more
+	fetch(t, web, "POST", s.DoHAddrs()[0], "/dns-query", packet(t, 0, "hit.example", true))
+}
