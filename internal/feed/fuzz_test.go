@@ -82,6 +82,7 @@ func FuzzZoneAgainstMiekg(f *testing.F) {
 		"$ORIGIN rpz.test.\n$TTL 60\n@ SOA a. b. 1 2 3 4 5\n@ NS a.\nx CNAME .\n*.x CNAME .\ny 60 IN CNAME .\nz IN 60 CNAME .\n",
 		"$ORIGIN rpz.test.\n$TTL 60\n@ SOA a. b. ( 1 2 ; c\n3 4 5 )\nx.y.rpz.test. A 192.0.2.1\n  TXT \"a;b\" ; \"\n24.0.2.0.192.rpz-ip CNAME .\n",
 		"$ORIGIN rpz.test.\n$TTL 60\n@ SOA a. b. 1 2 3 4 5\na\\.b CNAME .\na\\046c CNAME .\nA CNAME .\n",
+		"$ORIGIN rpz.test.\n$TTL 60\n@ SOA \x9f 0( 0 0 0\n0 0 0)\n TXT ",
 	} {
 		f.Add([]byte(zone))
 	}

@@ -51,7 +51,7 @@ func (p *parser) run(l *lines) error {
 			p.malformed(line, "a line longer than this program reads")
 		case bytes.IndexByte(line, 0) >= 0:
 			p.malformed(line, "a NUL octet")
-		case !utf8.Valid(line):
+		case p.rep.Format != RPZ && !utf8.Valid(line): // a zone is of octets (RFC 1035 §5.1)
 			p.malformed(line, "not UTF-8")
 		default:
 			if err := p.one(string(bytes.TrimSpace(line)), line); err != nil {
