@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/follow"
-	"github.com/shoji-dns/shoji/internal/serve"
 	"github.com/shoji-dns/shoji/ledger"
 )
 
@@ -46,27 +46,17 @@ func followings(conf config.Config) []config.Follow {
 	return out
 }
 
-// origins are the names of the logs that are followed, with their keys' hashes (NAME+HASH, as a verifier
-// key begins) where several have one name, such as shoji-log; one of "" where the log is one's own,
-// which may have to be made first.
+// origins are the names by which answers and metrics tell the logs that are followed; one of "" where
+// the log is one's own, which may have to be made first.
 func origins(conf config.Config) []string {
 	if len(conf.Follow) == 0 {
 		return []string{""}
 	}
-	var out []string
-	count := map[string]int{}
+	var keys []string
 	for _, f := range followings(conf) {
-		name, rest, _ := strings.Cut(f.Key, "+")
-		hash, _, _ := strings.Cut(rest, "+")
-		count[name]++
-		out = append(out, name+"+"+hash)
+		keys = append(keys, f.Key)
 	}
-	for i, whole := range out {
-		if name, _, _ := strings.Cut(whole, "+"); count[name] == 1 {
-			out[i] = name
-		}
-	}
-	return out
+	return citation.Names(keys...)
 }
 
 // ownLog refuses what changes a log where another one is followed.
@@ -89,8 +79,8 @@ func followable(conf config.Config) error {
 		if first, known := names[name]; known {
 			return fmt.Errorf("configuration: %s.key: follow[%d] has the same key: leave one of them out", at, first)
 		}
-		if names[name] = i; len(name) > serve.MaxLogName && len(conf.Follow) > 1 {
-			return fmt.Errorf("configuration: %s.key: the log's name is longer than %d octets, which answers cannot tell: follow it alone", at, serve.MaxLogName)
+		if names[name] = i; len(name) > citation.MaxLog && len(conf.Follow) > 1 {
+			return fmt.Errorf("configuration: %s.key: the log's name is longer than %d octets, which answers cannot tell: follow it alone", at, citation.MaxLog)
 		}
 		p, err := readWitnessPolicy(at+".witnesses", f.Witnesses)
 		if err != nil {

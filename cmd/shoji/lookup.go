@@ -92,9 +92,10 @@ type lookedUp struct {
 // openLog is a log with its list in force proved, to look subjects up in.
 type openLog struct {
 	headOfLog
-	src   ledger.Source
-	maps  ledger.Source
-	close func() error
+	src      ledger.Source
+	maps     ledger.Source
+	verifier note.Verifier // of its key
+	close    func() error
 }
 
 // look looks a subject up.
@@ -141,7 +142,7 @@ func (c *lookupCmd) open(ctx context.Context, p *progress) (_ *openLog, err erro
 	if err != nil {
 		return nil, err
 	}
-	o.maps, o.close = maps, func() error { done(); return closeMap() }
+	o.maps, o.verifier, o.close = maps, key, func() error { done(); return closeMap() }
 	return o, nil
 }
 

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/curate"
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/feed"
@@ -50,6 +50,7 @@ type proof struct {
 	name    string // that was asked
 	log     *headOfLog
 	cited   *uint64 // the entry that the answer names
+	other   string  // the log that the entry is of, where it is another one
 	entry   *ledger.Entry
 	raw     []byte   // of entry
 	path    []string // its inclusion proof
@@ -127,12 +128,8 @@ func (p *prover) run(ctx context.Context, bar *progress) error {
 	}
 	defer p.log.close()
 	p.proof.log = &p.log.headOfLog
-	if other := otherLog(m, p.log.tip.Origin); other != "" {
-		return fmt.Errorf("the answer names an entry of the log %s, and this is %s: name that one with --log, and its --key", other, p.log.tip.Origin)
-	}
-	if filtered, cited := citation(m, p.log.tip.Origin); filtered {
-		p.cited = cited
-		err = p.filtered(ctx)
+	if filtered, all := citation.Read(m); filtered {
+		err = p.byCitation(ctx, citation.Choose(all, p.log.verifier))
 	} else {
 		err = p.unfiltered(ctx)
 	}
@@ -140,6 +137,22 @@ func (p *prover) run(ctx context.Context, bar *progress) error {
 		return err
 	}
 	return p.log.remember(look.Memory)
+}
+
+// byCitation holds a filtered answer against the log by what it cites; nil where that is nothing.
+func (p *prover) byCitation(ctx context.Context, cited *citation.Citation) error {
+	if cited == nil {
+		return p.filtered(ctx)
+	}
+	p.cited = &cited.Entry
+	own := cited.Of(p.log.verifier)
+	if own || !cited.Certain {
+		if err := p.filtered(ctx); err != nil || own || p.verdict == proved {
+			return err
+		}
+	}
+	p.other, p.entry, p.looked, p.by = cited.Log, nil, nil, nil
+	return p.end(unproved, "other-log")
 }
 
 // toldLog is the address of the log that the resolver tells (RFC 9606), by the way that the
@@ -166,51 +179,6 @@ func (c *queryCmd) toldLog(ctx context.Context) (string, error) {
 		}
 	}
 	return "", errors.New("the resolver tells of no log (RESINFO of resolver.arpa): name it with --log, and its --key")
-}
-
-// citation reads whether a reply says that it is filtered, and which entry of a log it names
-// for it; nil where it names none.
-func citation(m *dns.Message, origin string) (filtered bool, entry *uint64) {
-	cite := func(text string) {
-		if n, err := strconv.ParseUint(text, 10, 64); err == nil && entry == nil {
-			entry = &n
-		}
-	}
-	for _, e := range extendedErrors(m) {
-		switch dns.ErrorCode(e.Code) {
-		case dns.EDEForgedAnswer, dns.EDEBlocked, dns.EDECensored, dns.EDEFiltered:
-		default:
-			continue
-		}
-		filtered = true
-		if text, ok := strings.CutPrefix(e.Text, "log entry "); ok {
-			number, _, _ := strings.Cut(text, " of ")
-			cite(number)
-		}
-		if e.Structured == nil {
-			continue
-		}
-		for _, i := range e.Structured.Incidents {
-			if i.Database == origin || len(e.Structured.Incidents) == 1 { // an operator may name it otherwise
-				cite(i.ID)
-			}
-		}
-	}
-	return filtered, entry
-}
-
-// otherLog is the log whose entry a plain error names, where a resolver that follows several says so (NAME
-// or NAME+HASH, of its key), if it is not one of that name; else "".
-func otherLog(m *dns.Message, origin string) string {
-	for _, e := range extendedErrors(m) {
-		if !strings.HasPrefix(e.Text, "log entry ") {
-			continue
-		}
-		if _, of, named := strings.Cut(e.Text, " of "); named && of != origin && !strings.HasPrefix(of, origin+"+") {
-			return of
-		}
-	}
-	return ""
 }
 
 // find looks a subject up and notes what was found.
@@ -407,6 +375,9 @@ func (p *proof) object() map[string]any {
 	if p.cited != nil {
 		out["cited_entry"] = *p.cited
 	}
+	if p.other != "" {
+		out["cited_log"] = p.other
+	}
 	if p.log != nil {
 		out["log"], out["key"], out["key_from"], out["checkpoint"] = p.log.address, p.log.key, p.log.from, string(p.log.tip.Raw)
 	}
@@ -432,7 +403,7 @@ func (p *proof) words(lang string) string {
 	if p.by != nil {
 		through = p.by.asked
 	}
-	fmt.Fprintf(&b, "%s %s\n", w[p.verdict], strings.NewReplacer("{name}", p.name, "{by}", printable(through)).Replace(w[p.why]))
+	fmt.Fprintf(&b, "%s %s\n", w[p.verdict], strings.NewReplacer("{name}", p.name, "{by}", printable(through), "{log}", printable(p.other)).Replace(w[p.why]))
 	if p.err != nil {
 		b.WriteString("  " + printable(p.err.Error()) + "\n")
 	}

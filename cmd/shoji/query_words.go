@@ -70,7 +70,7 @@ var errorWords = map[string]map[dns.ErrorCode]string{
 }
 
 // proveWords is what --prove says, by language. {name} is what was asked, {by} what of it is
-// listed.
+// listed, {log} another log that the answer names.
 var proveWords = map[string]map[string]string{
 	"en": {
 		proved: "PROVED:", refuted: "NOT PROVED:", passed: "LISTED, NOT FILTERED:", unproved: "NOT CHECKED:",
@@ -86,6 +86,7 @@ var proveWords = map[string]map[string]string{
 		"many":          "the answer leads to more names and addresses than are looked up.",
 		"new":           "the answer does not fit the list in force, which is less than a minute old: ask again then.",
 		"no-answer":     "the resolver gave no answer that the log could say something about.",
+		"other-log":     "the answer names an entry of {log}, which is another log: name that one with --log, and its --key.",
 		whyDamage:       "what the log's server says is not what the log holds.",
 		whyFailed:       "this could not be done:",
 		"entry":         "log entry %d of %s lists %s, by clause %s, on this evidence:",
@@ -109,6 +110,7 @@ var proveWords = map[string]map[string]string{
 		"many":          "応答の先にある名前とアドレスが多すぎ、調べきれません。",
 		"new":           "応答は有効なリストと合いませんが、リストは一分以内に変わったものです。後でもう一度尋ねてください。",
 		"no-answer":     "リゾルバーの応答は、ログと照らせるものではありませんでした。",
+		"other-log":     "応答の示す項は、別のログ {log} のものです。そのログを --log と --key で指定してください。",
 		whyDamage:       "ログのサーバーの言うことが、ログの内容と一致しません。",
 		whyFailed:       "次の理由でできませんでした:",
 		"entry":         "ログの第 %d 項（%s）は %s を条項 %s により掲載。証拠:",

@@ -2,9 +2,9 @@ package serve
 
 import (
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/sde"
@@ -26,8 +26,9 @@ import (
 // A client that validates cannot be shown a signature; it sees a failure, which is safe. AD
 // is never set.
 //
-// The entry's number in the log is the EXTRA-TEXT, and whose log it is where there are several. A client that asks for structured errors
-// gets no forged address but no data for every type, and EDE 15 with package sde's text.
+// The EXTRA-TEXT names the entry (package citation), and of which log where there are several. A
+// client that asks for structured errors gets no forged address but no data for every type, and
+// EDE 15 with package sde's text.
 //
 //go:noinline
 func (s *Server) filtered(q *dns.Query, out []byte, v filter.Verdict) []byte {
@@ -40,12 +41,12 @@ func (s *Server) filtered(q *dns.Query, out []byte, v filter.Verdict) []byte {
 	if q.StructuredError {
 		return s.structured(q, out, start, s.cfg.Structured.Load(), v)
 	}
-	const prefix = "log entry "
-	var room [len(prefix) + 20 + len(ofLog) + MaxLogName]byte // 2^64 has 20 digits
-	why := explanation{true, dns.EDEBlocked, strconv.AppendUint(append(room[:0], prefix...), v.Entry, 10)}
-	if len(s.cfg.Logs) > 1 {
-		why.text = appendLog(why.text, s.cfg.Logs, v)
+	var room [citation.MaxText]byte
+	log := ""
+	if len(s.cfg.Logs) > 1 && int(v.Log) < len(s.cfg.Logs) {
+		log = s.cfg.Logs[v.Log]
 	}
+	why := explanation{true, dns.EDEBlocked, citation.Append(room[:0], v.Entry, log)}
 
 	sinkhole := netip.Addr{}
 	switch q.Type {
@@ -64,22 +65,6 @@ func (s *Server) filtered(q *dns.Query, out []byte, v filter.Verdict) []byte {
 		out = appendSOA(out, start, toQuestion, s.blockTTL)
 	}
 	return appendOPT(out, start, q, dns.RCodeSuccess, why)
-}
-
-// MaxLogName is how long a log's name is told, in octets: so that the rest of an Extended DNS
-// Error beside it fits into the EXTRA-TEXT.
-const MaxLogName = 128
-
-// ofLog stands between an entry's number and its log's name.
-const ofLog = " of "
-
-// appendLog appends whose entry a verdict names.
-func appendLog(out []byte, logs []string, v filter.Verdict) []byte {
-	if int(v.Log) >= len(logs) {
-		return out
-	}
-	name := logs[v.Log]
-	return append(append(out, ofLog...), name[:min(len(name), MaxLogName)]...)
 }
 
 // filterCounts is among how many places the count of filtered answers is spread: readers on

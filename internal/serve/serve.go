@@ -105,8 +105,8 @@ type Config struct {
 	BlockTTL             time.Duration // of filtered answers; 0 is DefaultBlockTTL
 
 	// Logs are the names of the logs whose lists are joined in Live, by their place there
-	// (filter.Join): with several, filtered answers say whose entry they name. Of a name, MaxLogName
-	// octets are told.
+	// (filter.Join): with several, filtered answers say whose entry they name, as
+	// citation.Names has it.
 	Logs []string
 
 	// Structured holds what clients are told that ask for structured errors; nil, and before

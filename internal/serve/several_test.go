@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/internal/sde"
 )
@@ -14,7 +15,7 @@ import (
 func TestFilteredBySeveralLogs(t *testing.T) {
 	v := newViews(t)
 	v.zone(world)
-	longest := strings.Repeat("x", MaxLogName)
+	longest := strings.Repeat("x", citation.MaxLog)
 	v.rebuild(func(cfg *Config) { cfg.Logs = []string{"one.example", longest} })
 	v.live.Swap(filter.Join(listOf(t, "exact.shop.example"), listOf(t, "other.example", "www.shop.example", "*.evil.example", "203.0.113.0/24")))
 	tm, err := sde.NewTemplate(sde.Detail{SubError: sde.Malware}, "one.example", longest)
