@@ -17,10 +17,70 @@ import (
 	"github.com/shoji-dns/shoji/internal/sequence"
 )
 
-// startNode runs a resolver over the lab that follows a log.
-func startNode(t *testing.T, log, key string) *lab {
+// shownLog is a log on a web server, which can be exchanged for another.
+func shownLog(t *testing.T, l *forger.Log) (url string, shown *atomic.Pointer[forger.Log]) {
 	t.Helper()
-	return startBare(t, fmt.Sprintf("reporting: {level: error}\nfollow: [{log: %q, key: %q, every: 1s}]\n", log, key))
+	shown = new(atomic.Pointer[forger.Log])
+	shown.Store(l)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shown.Load().ServeHTTP(w, r) }))
+	t.Cleanup(web.Close)
+	return web.URL, shown
+}
+
+// logOf is a log that lists names.
+func logOf(seed byte, origin string, names ...string) *forger.Log {
+	l := forger.Named(seed, origin)
+	for _, name := range names {
+		l.Add(forger.Listing(name))
+	}
+	l.EpochWithMap()
+	return l
+}
+
+// logAt is a log that a node follows.
+type logAt struct{ log, key string }
+
+// followLogs is a configuration that follows logs.
+func followLogs(logs ...logAt) string {
+	text := "reporting: {level: error}\nfollow:\n"
+	for _, l := range logs {
+		text += fmt.Sprintf("  - {log: %q, key: %q, every: 1s}\n", l.log, l.key)
+	}
+	return text
+}
+
+// startNode runs a resolver over the lab that follows logs.
+func startNode(t *testing.T, logs ...logAt) *lab {
+	t.Helper()
+	return startBare(t, followLogs(logs...))
+}
+
+// copyOf is a copy of what a node has in its state folder.
+func copyOf(t *testing.T, node *lab) (state string) {
+	t.Helper()
+	state = t.TempDir()
+	if err := os.CopyFS(state, os.DirFS(node.state)); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// statusOf is what a resolver says of itself.
+func statusOf(t *testing.T, server string) (r reply, text string) {
+	t.Helper()
+	r = ask(t, server, "status.shoji TXT", "--class", "CH")
+	return r, strings.Join(r.Answer, "")
+}
+
+// awaitsStatus asks until a resolver says this of itself; what it said last is for the caller to judge.
+func awaitsStatus(t *testing.T, server, want string) (r reply, text string) {
+	t.Helper()
+	for range 20_000 {
+		if r, text = statusOf(t, server); strings.Contains(text, want) {
+			break
+		}
+	}
+	return r, text
 }
 
 // awaits asks until an answer is what it should be.
@@ -45,7 +105,7 @@ func TestNodeFollowsOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := startNode(t, operator.log, key)
+	node := startNode(t, logAt{operator.log, key})
 	awaits(t, node.filtered[0], "c2.evil.test", "127.83.72.1")
 	if r := ask(t, node.unfiltered[0], "c2.evil.test"); !strings.Contains(r.Answer[0], "192.0.2.66") {
 		t.Errorf("unfiltered: %+v", r)
@@ -63,8 +123,7 @@ func TestNodeFollowsOperator(t *testing.T) {
 	}
 	awaits(t, node.filtered[0], "www.shop.test", "192.0.2.10")
 
-	s := ask(t, node.filtered[0], "status.shoji TXT", "--class", "CH")
-	if len(s.Errors) != 0 || !strings.Contains(strings.Join(s.Answer, ""), `"log=current"`) {
+	if s, text := statusOf(t, node.filtered[0]); len(s.Errors) != 0 || !strings.Contains(text, `"log=current"`) {
 		t.Errorf("the node's status: %+v", s)
 	}
 	mine, status := shoji(t, "", "list", "status", "--config", node.conf)
@@ -86,27 +145,17 @@ func TestNodeFollowsOperator(t *testing.T) {
 // TestNodeIsShownAFork has a node follow a log that is exchanged for another by the same key,
 // and then comes back.
 func TestNodeIsShownAFork(t *testing.T) {
-	l := forger.New(1)
-	l.Add(forger.Listing("c2.evil.test"))
-	l.Epoch()
-	shown := new(atomic.Pointer[forger.Log])
-	shown.Store(l)
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shown.Load().ServeHTTP(w, r) }))
-	defer web.Close()
-	node := startNode(t, web.URL, l.VKey)
+	l := logOf(1, forger.Origin, "c2.evil.test")
+	url, shown := shownLog(t, l)
+	node := startNode(t, logAt{url, l.VKey})
 	awaits(t, node.filtered[0], "c2.evil.test", "127.83.72.1")
 
 	fork := l.Twin(1)
 	fork.Add(forger.Delisting("c2.evil.test"))
 	fork.Epoch()
 	shown.Store(fork)
-	r := reply{}
-	for range 20_000 {
-		if r = ask(t, node.unfiltered[0], "status.shoji TXT", "--class", "CH"); len(r.Errors) > 0 {
-			break
-		}
-	}
-	if len(r.Errors) != 1 || r.Errors[0].Code != 0 || !strings.Contains(r.Errors[0].Text, "forked") || !strings.Contains(strings.Join(r.Answer, ""), `"log=forked"`) {
+	r, text := awaitsStatus(t, node.unfiltered[0], `"log=forked"`)
+	if len(r.Errors) != 1 || r.Errors[0].Code != 0 || !strings.Contains(r.Errors[0].Text, "forked") || !strings.Contains(text, `"log=forked"`) {
 		t.Fatalf("nobody is told of the fork: %+v", r)
 	}
 	if r := ask(t, node.filtered[0], "c2.evil.test"); !strings.Contains(strings.Join(r.Answer, ""), "127.83.72.1") {
@@ -123,8 +172,7 @@ func TestNodeIsShownAFork(t *testing.T) {
 	l.Epoch()
 	shown.Store(l)
 	awaits(t, node.filtered[0], "c2.evil.test", "192.0.2.66")
-	r = ask(t, node.filtered[0], "status.shoji TXT", "--class", "CH")
-	if len(r.Errors) != 1 || !strings.Contains(strings.Join(r.Answer, ""), `"log=current" `) {
+	if r, text := statusOf(t, node.filtered[0]); len(r.Errors) != 1 || !strings.Contains(text, `"log=current" `) {
 		t.Errorf("after a fork that is over: %+v", r)
 	}
 }
@@ -132,13 +180,10 @@ func TestNodeIsShownAFork(t *testing.T) {
 // TestNodeWithoutLog starts where the log cannot be reached: the unfiltered view answers, the
 // filtered one says that it is not ready, until the log is there.
 func TestNodeWithoutLog(t *testing.T) {
-	l := forger.New(1)
-	l.Add(forger.Listing("c2.evil.test"))
-	l.Epoch()
+	l := logOf(1, forger.Origin, "c2.evil.test")
 	l.SetDown(true)
-	web := httptest.NewServer(l)
-	defer web.Close()
-	node := startNode(t, web.URL, l.VKey)
+	url, _ := shownLog(t, l)
+	node := startNode(t, logAt{url, l.VKey})
 	if !strings.Contains(node.banner, "list        none yet") {
 		t.Errorf("the banner:\n%s", node.banner)
 	}
@@ -160,7 +205,7 @@ func TestNodeFollowsFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := startNode(t, sequence.Folder(operator.state), key)
+	node := startNode(t, logAt{sequence.Folder(operator.state), key})
 	awaits(t, node.filtered[0], "c2.evil.test", "127.83.72.1")
 }
 
@@ -181,13 +226,8 @@ func TestNodeWantsWitnesses(t *testing.T) {
 	if out, status := shoji(t, "www.shop.test\n", "list", "import", "-", "--source", "test", "--kind", "c2", "--config", file); status != exitOK {
 		t.Fatal(out)
 	}
-	r := reply{}
-	for range 20_000 {
-		if r = ask(t, node.filtered[0], "status.shoji TXT", "--class", "CH"); strings.Contains(strings.Join(r.Answer, ""), `"log=unwitnessed"`) {
-			break
-		}
-	}
-	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "unwitnessed") {
+	r, text := awaitsStatus(t, node.filtered[0], `"log=unwitnessed"`)
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "unwitnessed") || !strings.Contains(text, `"log=unwitnessed"`) {
 		t.Fatalf("nobody is told: %+v", r)
 	}
 	if r := ask(t, node.filtered[0], "www.shop.test"); !strings.Contains(strings.Join(r.Answer, ""), "192.0.2.10") {
@@ -237,27 +277,21 @@ func checked(t *testing.T, text string) string {
 // TestNodeWithDamagedCheckpoint starts a node whose memory of the log is damaged, while the log
 // cannot be reached: it answers by its last good list, and tells everybody who asks.
 func TestNodeWithDamagedCheckpoint(t *testing.T) {
-	l := forger.New(1)
-	l.Add(forger.Listing("c2.evil.test"))
-	l.Epoch()
-	web := httptest.NewServer(l)
-	defer web.Close()
-	node := startNode(t, web.URL, l.VKey)
+	l := logOf(1, forger.Origin, "c2.evil.test")
+	url, _ := shownLog(t, l)
+	node := startNode(t, logAt{url, l.VKey})
 	awaits(t, node.filtered[0], "c2.evil.test", "127.83.72.1")
-	state := t.TempDir()
-	if err := os.CopyFS(state, os.DirFS(node.state)); err != nil {
-		t.Fatal(err)
-	}
+	l.SetDown(true)
+	state := copyOf(t, node)
 	if err := os.WriteFile(filepath.Join(follow.Folder(state, l.VKey), "checkpoint"), []byte("\x00\x00"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.SetDown(true)
-	again := startBare(t, fmt.Sprintf("reporting: {level: error}\nfollow: [{log: %q, key: %q, every: 1s}]\n", web.URL, l.VKey), "--state", state)
+	again := startBare(t, followLogs(logAt{url, l.VKey}), "--state", state)
 	if r := ask(t, again.filtered[0], "c2.evil.test"); !strings.Contains(strings.Join(r.Answer, ""), "127.83.72.1") {
 		t.Errorf("%+v", r)
 	}
-	r := ask(t, again.filtered[0], "status.shoji TXT", "--class", "CH")
-	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "damaged on this machine") || !strings.Contains(strings.Join(r.Answer, ""), `"damaged=1"`) {
+	r, text := statusOf(t, again.filtered[0])
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "damaged on this machine") || !strings.Contains(text, `"damaged=1"`) {
 		t.Errorf("nobody is told: %+v", r)
 	}
 	out, status := shoji(t, "", "list", "status", "--config", again.conf, "--state", state)

@@ -2,37 +2,13 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/forger"
 )
-
-// shownLog is a log on a web server, which can be exchanged for another.
-func shownLog(t *testing.T, l *forger.Log) (url string, shown *atomic.Pointer[forger.Log]) {
-	t.Helper()
-	shown = new(atomic.Pointer[forger.Log])
-	shown.Store(l)
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shown.Load().ServeHTTP(w, r) }))
-	t.Cleanup(web.Close)
-	return web.URL, shown
-}
-
-// logOf is a log that lists names.
-func logOf(seed byte, origin string, names ...string) *forger.Log {
-	l := forger.Named(seed, origin)
-	for _, name := range names {
-		l.Add(forger.Listing(name))
-	}
-	l.EpochWithMap()
-	return l
-}
 
 // reason is the text of a filtered answer's error.
 func reason(t *testing.T, server, question string) string {
@@ -52,7 +28,7 @@ func TestNodeFollowsTwoLogs(t *testing.T) {
 	two := logOf(2, "two.example", "www.bank.test", "www.shop.test")
 	url1, shown := shownLog(t, one)
 	url2, _ := shownLog(t, two)
-	node := startBare(t, fmt.Sprintf("reporting: {level: error}\nmetrics: {listen: ['127.0.0.1:0']}\nfollow: [{log: %q, key: %q, every: 1s}, {log: %q, key: %q, every: 1s}]\n", url1, one.VKey, url2, two.VKey))
+	node := startBare(t, "metrics: {listen: ['127.0.0.1:0']}\n"+followLogs(logAt{url1, one.VKey}, logAt{url2, two.VKey}))
 	at := node.filtered[0]
 	awaits(t, at, "c2.evil.test", "127.83.72.1")
 	for question, want := range map[string]string{
@@ -69,12 +45,13 @@ func TestNodeFollowsTwoLogs(t *testing.T) {
 
 	one.Add(forger.Delisting("www.shop.test")) // which is the first's alone
 	one.Epoch()
+	got := ""
 	for range 20_000 {
-		if reason(t, at, "www.shop.test") == "log entry 1 of two.example" {
+		if got = reason(t, at, "www.shop.test"); got == "log entry 1 of two.example" {
 			break
 		}
 	}
-	if got := reason(t, at, "www.shop.test"); got != "log entry 1 of two.example" {
+	if got != "log entry 1 of two.example" {
 		t.Fatalf("after one log's delisting: %s", got)
 	}
 
@@ -82,13 +59,8 @@ func TestNodeFollowsTwoLogs(t *testing.T) {
 	fork.Add(forger.Delisting("c2.evil.test"))
 	fork.Epoch()
 	shown.Store(fork)
-	r := reply{}
-	for range 20_000 {
-		if r = ask(t, node.unfiltered[0], "status.shoji TXT", "--class", "CH"); len(r.Errors) > 0 {
-			break
-		}
-	}
-	if text := strings.Join(r.Answer, ""); len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "log1, one.example") || !strings.Contains(r.Errors[0].Text, "forked") ||
+	r, text := awaitsStatus(t, node.unfiltered[0], `"log1=forked"`)
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Text, "log1, one.example") || !strings.Contains(r.Errors[0].Text, "forked") ||
 		!strings.Contains(text, `"logs=2"`) || !strings.Contains(text, `"log1=forked"`) || !strings.Contains(text, `"log2=current"`) {
 		t.Fatalf("nobody is told of the fork: %+v", r)
 	}
@@ -115,13 +87,10 @@ func TestNodeFollowsTwoLogs(t *testing.T) {
 		}
 	}
 
-	state := t.TempDir()
-	if err := os.CopyFS(state, os.DirFS(node.state)); err != nil {
-		t.Fatal(err)
-	}
+	state := copyOf(t, node)
 	one.SetDown(true)
 	shown.Store(one)
-	again := startBare(t, fmt.Sprintf("reporting: {level: error}\nfollow: [{log: %q, key: %q, every: 1s}, {log: %q, key: %q, every: 1s}]\n", url1, one.VKey, url2, two.VKey), "--state", state)
+	again := startBare(t, followLogs(logAt{url1, one.VKey}, logAt{url2, two.VKey}), "--state", state)
 	for question, want := range map[string]string{"c2.evil.test": "log entry 0 of one.example", "www.bank.test": "log entry 0 of two.example"} {
 		if got := reason(t, again.filtered[0], question); got != want {
 			t.Errorf("after a new start: %s: %q, want %q", question, got, want)
@@ -136,10 +105,10 @@ func TestNodeWithOneLogOutOfReach(t *testing.T) {
 	one.SetDown(true)
 	url1, _ := shownLog(t, one)
 	url2, _ := shownLog(t, two)
-	node := startBare(t, fmt.Sprintf("reporting: {level: error}\nfollow: [{log: %q, key: %q, every: 1s}, {log: %q, key: %q, every: 1s}]\n", url1, one.VKey, url2, two.VKey))
+	node := startNode(t, logAt{url1, one.VKey}, logAt{url2, two.VKey})
 	awaits(t, node.filtered[0], "www.bank.test", "127.83.72.1")
 	awaits(t, node.filtered[0], "c2.evil.test", "192.0.2.66")
-	if text := strings.Join(ask(t, node.filtered[0], "status.shoji TXT", "--class", "CH").Answer, ""); !strings.Contains(text, `"log1=unreachable"`) {
+	if _, text := statusOf(t, node.filtered[0]); !strings.Contains(text, `"log1=unreachable"`) {
 		t.Errorf("the status: %s", text)
 	}
 	one.SetDown(false)
@@ -179,7 +148,7 @@ func TestLogsOfOneName(t *testing.T) {
 	one, two := logOf(1, "shoji-log", "c2.evil.test"), logOf(2, "shoji-log", "www.bank.test")
 	url1, _ := shownLog(t, one)
 	url2, _ := shownLog(t, two)
-	node := startBare(t, fmt.Sprintf("reporting: {level: error}\nmetrics: {listen: ['127.0.0.1:0']}\nfollow: [{log: %q, key: %q, every: 1s}, {log: %q, key: %q, every: 1s}]\n", url1, one.VKey, url2, two.VKey))
+	node := startBare(t, "metrics: {listen: ['127.0.0.1:0']}\n"+followLogs(logAt{url1, one.VKey}, logAt{url2, two.VKey}))
 	awaits(t, node.filtered[0], "c2.evil.test", "127.83.72.1")
 	for question, l := range map[string]*forger.Log{"c2.evil.test": one, "www.bank.test": two} {
 		name := strings.Join(strings.Split(l.VKey, "+")[:2], "+")
