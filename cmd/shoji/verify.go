@@ -462,6 +462,7 @@ func (v *verification) askedText(w map[string]string) string {
 			fmt.Fprintf(&b, "  "+w[n.text]+"\n", n.n)
 		}
 	}
+	b.WriteString(otherLogsText(a, w))
 	return b.String()
 }
 

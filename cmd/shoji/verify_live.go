@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +36,22 @@ type liveFlags struct {
 	CA         string        `help:"File of certificates, in PEM, of who may sign those of encrypted resolvers. Default: whom the system trusts." type:"path" placeholder:"FILE" group:"Resolvers"`
 	Lab        bool          `help:"The resolvers are those of shoji serve --lab: recurse over the same Internet in the process." group:"Resolvers"`
 	Seed       uint64        `help:"The lab's seed." default:"1" group:"Resolvers"`
+}
+
+// otherLogsText is which other logs the resolvers filter by, and what to do about them.
+func otherLogsText(a *audit.Asked, w map[string]string) string {
+	logs := slices.Sorted(maps.Keys(a.OtherLogs))
+	if len(logs) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, log := range logs[:min(len(logs), audit.MaxShown)] {
+		fmt.Fprintf(&b, "  "+w["other-log"]+"\n", a.OtherLogs[log], printable(log))
+	}
+	if more := len(logs) - audit.MaxShown; more > 0 {
+		fmt.Fprintf(&b, "  "+w["more"]+"\n", more)
+	}
+	return b.String() + "  " + w["other-logs"] + "\n"
 }
 
 // asked reports whether resolvers are to be asked.

@@ -74,6 +74,8 @@ var verifyWords = map[string]map[string]string{
 		"by-reverse":    "%d answers have other addresses, which by their reverse names are the same owner's: content delivery",
 		"lagged":        "%d answers were by a list that had just been replaced",
 		"addresses":     "%d listings are of addresses: no question can be about them",
+		"other-log":     "NOT CHECKED HERE: %d answers are filtered by the log %s, which was not given",
+		"other-logs":    "Run shoji verify for that log as well, with its address and the same resolvers. shoji query resolver.arpa RESINFO --server RESOLVER shows the addresses of a resolver's logs; a log that nobody can show you lists nothing.",
 
 		"code-not-filtered":      "it is listed and was not filtered",
 		"code-filtered-unlisted": "it was filtered, and nothing in force lists it",
@@ -95,6 +97,7 @@ var verifyWords = map[string]map[string]string{
 		"code-differs-by":        "the same question was answered in different ways",
 		"code-unexplained":       "the answer differs from what this machine's recursion finds, and nothing accounts for that",
 		"code-leads-elsewhere":   "it was filtered for where it leads, and this machine's recursion is not led there: give the twin with --unfiltered",
+		"code-other-log":         "not checked here: this log is said to filter it, and was not given",
 		"code-no-answer":         "no answer came",
 		"code-refused":           "the resolver refused to answer",
 		"code-failed":            "the resolver failed to answer, and this machine's recursion did not",
@@ -171,6 +174,8 @@ var verifyWords = map[string]map[string]string{
 		"by-reverse":    "アドレスは異なるが、逆引きでは同じ持ち主である応答 %d 件（コンテンツ配信）",
 		"lagged":        "入れ替わったばかりのリストによる応答 %d 件",
 		"addresses":     "アドレスの掲載 %d 件については、問い合わせで確かめられない",
+		"other-log":     "ここでは未検査: 応答 %d 件は、指定されていないログ %s により遮断されている",
+		"other-logs":    "そのログについても、そのアドレスと同じリゾルバーを指定して shoji verify を実行してください。リゾルバーのログのアドレスは shoji query resolver.arpa RESINFO --server リゾルバー で分かります。誰も示せないログには、何も掲載されていません。",
 
 		"code-not-filtered":      "掲載されているのに遮断されなかった",
 		"code-filtered-unlisted": "有効な掲載がないのに遮断された",
@@ -192,6 +197,7 @@ var verifyWords = map[string]map[string]string{
 		"code-differs-by":        "同じ問い合わせに異なる応答があった",
 		"code-unexplained":       "このマシン自身の再帰検索と異なり、その理由を説明できない",
 		"code-leads-elsewhere":   "行き先を理由に遮断されたが、このマシンの再帰検索はそこに至らない。--unfiltered で素通し側を指定してください",
+		"code-other-log":         "ここでは未検査。このログにより遮断されたとされるが、指定されたログではない",
 		"code-no-answer":         "応答がなかった",
 		"code-refused":           "リゾルバーが回答を拒んだ",
 		"code-failed":            "リゾルバーは答えられなかったが、このマシンの再帰検索では答えが得られた",

@@ -28,6 +28,9 @@
 //	twin        the unfiltered view rewrites nothing
 //	uniform     the same question is answered alike, from wherever, however and whenever it is asked
 //
+// What a resolver filters by another log is held against this one in its form alone: it is no fault,
+// and not checked (otherlog.go).
+//
 // What is asked, and how, does not depend on what is listed (plan.go); how content delivery is
 // told from tampering stands in delivery.go. Questions and rounds are bounded, and so is what
 // is asked again.

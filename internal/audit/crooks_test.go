@@ -173,6 +173,7 @@ func crooksOfFiltered() map[string]crooked {
 func TestCrooksWhoKnowTheRules(t *testing.T) {
 	all := crooksOfOthers()
 	maps.Copy(all, crooksOfFiltered())
+	maps.Copy(all, crooksOfOtherLogs())
 	for name, tc := range all {
 		t.Run(name, func(t *testing.T) {
 			w, log, cfg := newWorld(t)

@@ -38,6 +38,7 @@ const (
 	Failed         = "failed"        // SERVFAIL, where the own recursion finds an answer
 	NoTruth        = "no-truth"      // the own recursion finds none
 	LoneSinkhole   = "lone-sinkhole" // one listing alone leads to it, so that it may be any address
+	OtherLog       = "other-log"     // it is filtered by an entry of a log that is not this one
 	NotAsked       = "not-asked"     // nothing that the check is about was asked for
 )
 
@@ -47,6 +48,7 @@ type outcome struct {
 	by     string // how it was accounted for, where it is an ordinary answer
 	detail string
 	entry  uint64 // that filters it, or should, or is said to; 0 where there is none
+	log    string // that the entry is of, where that is another one
 }
 
 func (o *outcome) fine() bool { return o.code == "" }
@@ -54,7 +56,7 @@ func (o *outcome) fine() bool { return o.code == "" }
 // isFault tells what is wrong from what could not be told.
 func isFault(code string) bool {
 	switch code {
-	case Unexplained, LeadsElsewhere, NoAnswer, Refused, Failed, NoTruth, LoneSinkhole, NotAsked:
+	case Unexplained, LeadsElsewhere, OtherLog, NoAnswer, Refused, Failed, NoTruth, LoneSinkhole, NotAsked:
 		return false
 	}
 	return true
@@ -109,7 +111,7 @@ func (l *live) judge(ctx context.Context, asked []*observation) (suspects []*obs
 		if o.first != nil && !o.outcome.fine() && !isFault(o.outcome.code) { // nor does silence undo what was said
 			o.outcome = l.both(ctx, o)
 		}
-		if o.settled = o.settled || o.outcome.fine(); !o.settled {
+		if o.settled = o.settled || o.outcome.fine() || o.outcome.code == OtherLog; !o.settled {
 			suspects = append(suspects, o)
 		} else if o.reply != nil {
 			l.keep(o)
@@ -122,6 +124,8 @@ func (l *live) judge(ctx context.Context, asked []*observation) (suspects []*obs
 // keep keeps of a reply that is in order what others are held against.
 func (l *live) keep(o *observation) {
 	switch {
+	case o.outcome.code == OtherLog:
+		o.led = readLed(o)
 	case !o.outcome.fine():
 	case !o.route.Unfiltered && o.outcome.entry != 0:
 		if o.led = readLed(o); o.led.addr.IsValid() {
@@ -201,6 +205,18 @@ func (l *live) outcome(ctx context.Context, o *observation) outcome {
 	case o.route.Unfiltered:
 		return l.ofTwin(ctx, o)
 	}
+	out := l.byLists(ctx, o)
+	if out.fine() {
+		return out
+	}
+	if cited := l.citesOther(ctx, o); cited != nil {
+		return l.otherLog(o, cited)
+	}
+	return out
+}
+
+// byLists judges a reply of the filtered view by the lists that may have been in force.
+func (l *live) byLists(ctx context.Context, o *observation) outcome {
 	out := l.byList(ctx, o, l.newest())
 	for i := len(l.lists) - 2; i >= 0 && !out.fine(); i-- {
 		if o.at.After(l.lists[i+1].seen.Add(l.cfg.Lag)) {
@@ -231,7 +247,7 @@ func (l *live) byList(ctx context.Context, o *observation, list *filter.List) ou
 		}
 	}
 	got := readSaid(o.name, o.typ, o.reply.RCode, o.reply.Answer)
-	s := readSignal(o.reply)
+	s := readSignal(o.reply, l.log.Key)
 	for _, a := range got.addrs {
 		if !s.given && l.isSinkhole(a) {
 			return outcome{code: FilteredUnlisted, detail: fmt.Sprintf("it leads to %s, as filtered names do, and says no reason", a)}
@@ -249,7 +265,7 @@ func (l *live) byList(ctx context.Context, o *observation, list *filter.List) ou
 // asFiltered judges a reply that should be filtered by a listing.
 func (l *live) asFiltered(ctx context.Context, o *observation, v filter.Verdict) outcome {
 	got := readSaid(o.name, o.typ, o.reply.RCode, o.reply.Answer)
-	s := readSignal(o.reply)
+	s := readSignal(o.reply, l.log.Key)
 	if len(got.addrs) == 1 && !s.given && l.leads[got.addrs[0]] == nil {
 		l.learn(ctx, &o.question, v)
 	}
@@ -259,26 +275,34 @@ func (l *live) asFiltered(ctx context.Context, o *observation, v filter.Verdict)
 		return outcome{code: Failed, entry: v.Entry, detail: should}
 	case !s.given && !l.looksFiltered(o, &got):
 		return outcome{code: NotFiltered, entry: v.Entry, detail: fmt.Sprintf("%s; the answer is %s", should, got.words(o.typ))}
-	case !s.cited && o.form.edns:
+	case s.cited == nil && (s.given || o.edns()):
 		return outcome{code: NoCitation, detail: should}
-	case s.given && s.entry != v.Entry:
-		return outcome{code: WrongCitation, entry: v.Entry, detail: fmt.Sprintf("%s; the answer names %d", should, s.entry)}
+	case s.given && !s.names(v.Entry):
+		return outcome{code: WrongCitation, entry: v.Entry, detail: fmt.Sprintf("%s; the answer names %d", should, s.cited.Entry)}
 	}
+	if out := l.inForm(o, &got, v.Entry, should); !out.fine() {
+		return out
+	}
+	return outcome{entry: v.Entry}
+}
+
+// inForm judges the form of a reply that is filtered: none where it is as it should be.
+func (l *live) inForm(o *observation, got *said, entry uint64, should string) outcome {
 	if o.reply.RCode != dns.RCodeSuccess {
-		return outcome{code: OtherForm, entry: v.Entry, detail: fmt.Sprintf("%s, and the answer is %s", should, o.reply.RCode)}
+		return outcome{code: OtherForm, entry: entry, detail: fmt.Sprintf("%s, and the answer is %s", should, o.reply.RCode)}
 	}
 	if rr := besides(o.reply, o.name, o.typ); rr != "" {
 		return outcome{code: Beside, detail: rr}
 	}
 	if rr := keptLong(o.reply); rr != "" {
-		return outcome{code: KeptLong, entry: v.Entry, detail: rr}
+		return outcome{code: KeptLong, entry: entry, detail: rr}
 	}
 	if len(got.addrs) > 0 {
 		if by := l.original(&o.question, got.addrs[0]); by != "" {
-			return outcome{code: NotFiltered, entry: v.Entry, detail: fmt.Sprintf("%s; the answer leads to %s all the same, where %s finds the name", should, got.addrs[0], by)}
+			return outcome{code: NotFiltered, entry: entry, detail: fmt.Sprintf("%s; the answer leads to %s all the same, where %s finds the name", should, got.addrs[0], by)}
 		}
 	}
-	return outcome{entry: v.Entry}
+	return outcome{}
 }
 
 // learn asks a question with EDNS, so that the answer can say that it is filtered, and notes

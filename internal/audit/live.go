@@ -64,12 +64,13 @@ const (
 type Asked struct {
 	Questions uint64            `json:"questions"`
 	Names     uint64            `json:"names"`
-	Listed    uint64            `json:"listed"`    // of the names
-	Addresses uint64            `json:"addresses"` // listings of addresses, which no question can be about
-	Signed    uint64            `json:"signed"`    // answers that DNSSEC proves
-	Delivery  map[string]uint64 `json:"delivery"`  // answers that differ from the own recursion's, by what accounts for them
-	Lists     int               `json:"lists"`     // that were in force meanwhile
-	Lagged    uint64            `json:"lagged"`    // answers by a list that had just been replaced
+	Listed    uint64            `json:"listed"`     // of the names
+	Addresses uint64            `json:"addresses"`  // listings of addresses, which no question can be about
+	Signed    uint64            `json:"signed"`     // answers that DNSSEC proves
+	Delivery  map[string]uint64 `json:"delivery"`   // answers that differ from the own recursion's, by what accounts for them
+	Lists     int               `json:"lists"`      // that were in force meanwhile
+	Lagged    uint64            `json:"lagged"`     // answers by a list that had just been replaced
+	OtherLogs map[string]uint64 `json:"other_logs"` // answers that name an entry of another log, by its name
 	Servers   []string          `json:"servers"`
 	Sources   []string          `json:"sources"`
 	Ways      []string          `json:"transports"`
@@ -102,6 +103,7 @@ type live struct {
 	leads     map[netip.Addr]map[uint64]bool // the listings of which cited answers lead to an address
 	originals map[key]map[netip.Addr]bool    // what the twin found of listed names
 	twin      map[key]*dns.Message
+	reasons   map[reason]*dns.Message
 	entries   map[uint64]*ledger.Entry
 	names     map[dns.Name]bool
 
@@ -160,8 +162,8 @@ type reply struct {
 func Live(ctx context.Context, log Config, cfg LiveConfig, r *Report) error {
 	l := &live{
 		cfg: &cfg, log: &log, report: r, plan: newPlanner(&cfg),
-		asked:  &Asked{Delivery: map[string]uint64{}},
-		truths: map[key]*truth{}, leads: map[netip.Addr]map[uint64]bool{}, originals: map[key]map[netip.Addr]bool{}, twin: map[key]*dns.Message{}, entries: map[uint64]*ledger.Entry{},
+		asked:  &Asked{Delivery: map[string]uint64{}, OtherLogs: map[string]uint64{}},
+		truths: map[key]*truth{}, leads: map[netip.Addr]map[uint64]bool{}, originals: map[key]map[netip.Addr]bool{}, twin: map[key]*dns.Message{}, reasons: map[reason]*dns.Message{}, entries: map[uint64]*ledger.Entry{},
 		names: map[dns.Name]bool{}, silent: map[Route]silence{},
 		filtered: &Check{Name: "filtered"}, answered: &Check{Name: "answered"}, rewritten: &Check{Name: "twin"}, uniform: &Check{Name: "uniform"},
 	}
@@ -218,7 +220,7 @@ func (l *live) round(ctx context.Context) error {
 	if err := l.choose(ctx); err != nil {
 		return err
 	}
-	l.truths, l.twin = map[key]*truth{}, map[key]*dns.Message{} // what was found holds for a while
+	l.truths, l.twin, l.reasons = map[key]*truth{}, map[key]*dns.Message{}, map[reason]*dns.Message{} // what was found holds for a while
 	visits := l.plan.round(l.plan.topics(l.chosen, l.listed, l.common, l.cfg.Questions), l.cfg.Questions)
 	first := len(l.all)
 	for i := range visits {

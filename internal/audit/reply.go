@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/shoji-dns/shoji/internal/answer"
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/dns"
-	"github.com/shoji-dns/shoji/internal/sde"
 )
 
 // said is what a reply comes to: what of it is compared.
@@ -155,55 +154,33 @@ func addressWords(addrs []netip.Addr) string {
 // signal is what a reply says of its being filtered.
 type signal struct {
 	given bool
-	code  dns.ErrorCode
-	cited bool
-	entry uint64 // where cited
-	all   string // every error of the reply, to the octet
+	cited *citation.Citation // nil: it names no entry
+	own   bool               // cited is of the log in question, as far as its name tells
 }
 
-// readSignal reads the Extended DNS Errors (RFC 8914 §2) of a reply.
-func readSignal(m *dns.Message) signal {
+// readSignal reads what a reply says of its being filtered, to be held against the log of a key.
+func readSignal(m *dns.Message, key citation.Key) signal {
+	given, all := citation.Read(m)
+	cited := citation.Choose(all, key)
+	return signal{given, cited, cited != nil && cited.Of(key)}
+}
+
+// names reports whether a signal may name an entry of the log in question.
+func (s signal) names(entry uint64) bool {
+	return s.cited != nil && s.cited.Entry == entry && (s.own || !s.cited.Certain)
+}
+
+// errorsOf are all Extended DNS Errors (RFC 8914 §2) of a reply, to the octet.
+func errorsOf(m *dns.Message) (all string) {
 	if m.EDNS == nil {
-		return signal{}
+		return ""
 	}
-	var s signal
 	for _, o := range m.EDNS.Options {
-		if o.Code != dns.OptionEDE || len(o.Data) < 2 {
-			continue
-		}
-		s.all += fmt.Sprintf("%d %s\n", len(o.Data), o.Data)
-		switch code := dns.ErrorCode(binary.BigEndian.Uint16(o.Data)); code {
-		case dns.EDEForgedAnswer, dns.EDEBlocked, dns.EDECensored, dns.EDEFiltered:
-			if !s.given {
-				s.given, s.code = true, code
-				s.entry, s.cited = readCitation(code, string(o.Data[2:]))
-			}
+		if o.Code == dns.OptionEDE && len(o.Data) >= 2 {
+			all += fmt.Sprintf("%d %d %s\n", len(o.Data), binary.BigEndian.Uint16(o.Data), o.Data[2:])
 		}
 	}
-	return s
-}
-
-// readCitation reads the number of the log entry that an error's text names, plain or
-// structured.
-func readCitation(code dns.ErrorCode, text string) (entry uint64, ok bool) {
-	if d, err := sde.Parse(code, text); err == nil {
-		for _, i := range d.Incidents {
-			if entry, err := strconv.ParseUint(i.ID, 10, 64); err == nil {
-				return entry, true
-			}
-		}
-		return 0, false
-	}
-	rest, ok := strings.CutPrefix(text, "log entry ")
-	if !ok {
-		return 0, false
-	}
-	end := 0
-	for end < len(rest) && '0' <= rest[end] && rest[end] <= '9' {
-		end++
-	}
-	entry, err := strconv.ParseUint(rest[:end], 10, 64)
-	return entry, err == nil
+	return all
 }
 
 // besides says what a filtered reply holds that it should not: anything of the original.

@@ -41,8 +41,8 @@ func readLed(o *observation) *led {
 		records = append(records, rr.Data...)
 	}
 	out := &led{records: string(records)}
-	if o.form.edns || o.route.Encrypted != "" {
-		out.why = fmt.Sprintf("errors: %s", readSignal(o.reply).all)
+	if o.edns() {
+		out.why = fmt.Sprintf("errors: %s", errorsOf(o.reply))
 	}
 	if got := readSaid(o.name, o.typ, o.reply.RCode, o.reply.Answer); len(got.addrs) == 1 {
 		out.addr = got.addrs[0]
@@ -53,9 +53,9 @@ func readLed(o *observation) *led {
 // note notes where a filtered answer leads, if it cites the entry that lists its name, and
 // reports whether it did.
 func (l *live) note(o *question, m *dns.Message, v filter.Verdict) bool {
-	s := readSignal(m)
+	s := readSignal(m, l.log.Key)
 	got := readSaid(o.name, o.typ, m.RCode, m.Answer)
-	if !s.given || !s.cited || s.entry != v.Entry || len(got.addrs) != 1 {
+	if !s.given || !s.names(v.Entry) || len(got.addrs) != 1 {
 		return false
 	}
 	l.lead(got.addrs[0], v.Entry)
@@ -114,7 +114,8 @@ func (l *live) hold(ctx context.Context) {
 		all := l.ledTo(ipv4)
 		var right netip.Addr // where there are several, that of most listings
 		switch {
-		case len(all) == 0:
+		case len(all) == 0: // nothing that this log lists
+			continue
 		case len(all) > 1 && len(l.leads[all[0]]) == len(l.leads[all[1]]): // none can tell
 		case len(l.leads[all[0]]) >= enoughListings:
 			right = all[0]
@@ -123,12 +124,12 @@ func (l *live) hold(ctx context.Context) {
 			l.filtered.open(Finding{Code: LoneSinkhole, Subject: all[0].String(), Detail: "compare it with the address that the operator says"})
 		}
 		for _, o := range l.all {
-			if o.led != nil && o.led.addr.IsValid() && o.led.addr.Is4() == ipv4 && o.led.addr != right && o.outcome.fine() {
+			if o.led != nil && o.led.addr.IsValid() && o.led.addr.Is4() == ipv4 && o.led.addr != right && (o.outcome.fine() || o.outcome.code == OtherLog) {
 				detail := fmt.Sprintf("it leads to %s", o.led.addr)
 				if others := slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return a == o.led.addr }); len(others) > 0 {
 					detail += ", others to " + addressWords(others[:min(len(others), MaxShown)])
 				}
-				o.outcome = outcome{code: OtherSinkhole, detail: detail, entry: o.outcome.entry}
+				o.outcome = outcome{code: OtherSinkhole, detail: detail, entry: o.outcome.entry, log: o.outcome.log}
 			}
 		}
 		for _, a := range all[:min(len(all), MaxShown)] {
@@ -176,6 +177,7 @@ func unlike(all []*observation) (odd, even []*observation) {
 	} {
 		type group struct {
 			entry      uint64
+			log        string
 			structured bool // these are answered in another form
 		}
 		type kind struct {
@@ -187,7 +189,7 @@ func unlike(all []*observation) (odd, even []*observation) {
 			if o.led == nil || of(o.led) == "" {
 				return kind{}, false
 			}
-			return kind{group{o.outcome.entry, o.form.structured}, of(o.led)}, true
+			return kind{group{o.outcome.entry, o.outcome.log, o.form.structured}, of(o.led)}, true
 		}
 		for _, o := range all {
 			if k, ok := kindOf(o); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/shoji-dns/shoji/internal/citation"
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/ledger"
@@ -13,19 +14,20 @@ import (
 // recursion's answer is listed. The twin tells what the resolver found: it filters nothing.
 func (l *live) unlisted(ctx context.Context, o *observation, s signal, list *filter.List) outcome {
 	detail := "it names no log entry"
-	if !s.cited {
+	if s.cited == nil || !s.names(s.cited.Entry) {
 		return outcome{code: FilteredUnlisted, detail: detail}
 	}
-	e, err := l.entry(ctx, s.entry)
+	n := s.cited.Entry
+	e, err := l.entry(ctx, n)
 	switch {
 	case err != nil:
-		return outcome{code: FilteredUnlisted, detail: fmt.Sprintf("it names log entry %d, which cannot be read: %v", s.entry, err)}
+		return outcome{code: FilteredUnlisted, detail: fmt.Sprintf("it names log entry %d, which cannot be read: %v", n, err)}
 	case e.Kind != ledger.KindList:
-		return outcome{code: FilteredUnlisted, detail: fmt.Sprintf("it names log entry %d, which lists nothing", s.entry)}
+		return outcome{code: FilteredUnlisted, detail: fmt.Sprintf("it names log entry %d, which lists nothing", n)}
 	}
-	what := fmt.Sprintf("it names log entry %d, which lists %s", s.entry, subject(e))
-	if !inForce(list, s.entry, e) {
-		return outcome{code: FilteredUnlisted, entry: s.entry, detail: what + " and is not in force"}
+	what := fmt.Sprintf("it names log entry %d, which lists %s", n, subject(e))
+	if !inForce(list, n, e) {
+		return outcome{code: FilteredUnlisted, entry: n, detail: what + " and is not in force"}
 	}
 	if e.Name != "" && o.name.IsSubdomainOf(nameOf(e)) {
 		return outcome{code: FilteredUnlisted, detail: what + " and not this"}
@@ -34,10 +36,10 @@ func (l *live) unlisted(ctx context.Context, o *observation, s signal, list *fil
 	if twin == nil {
 		return outcome{code: LeadsElsewhere, detail: what}
 	}
-	if v, listed := list.Judge(asAnswer(&o.question, twin)); !listed || v.Entry != s.entry {
+	if v, listed := list.Judge(asAnswer(&o.question, twin)); !listed || v.Entry != n {
 		return outcome{code: FilteredUnlisted, detail: what + "; neither this machine's recursion nor the unfiltered twin is led there"}
 	}
-	return l.byTwin(ctx, o, twin, outcome{entry: s.entry, detail: what})
+	return l.byTwin(ctx, o, twin, outcome{entry: n, detail: what})
 }
 
 // byTwin judges a reply that is filtered for where the unfiltered twin alone is led. The twin is
@@ -80,8 +82,8 @@ func (l *live) twinSays(ctx context.Context, q *question) *dns.Message {
 // names too.
 func (l *live) ofTwin(ctx context.Context, o *observation) outcome {
 	got := readSaid(o.name, o.typ, o.reply.RCode, o.reply.Answer)
-	if s := readSignal(o.reply); s.given {
-		return outcome{code: Rewritten, detail: fmt.Sprintf("it says %s", s.code)}
+	if given, _ := citation.Read(o.reply); given {
+		return outcome{code: Rewritten, detail: "it says that it is filtered"}
 	}
 	for _, a := range got.addrs {
 		if l.isSinkhole(a) && l.original(&o.question, a) == "" {

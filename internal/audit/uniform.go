@@ -47,6 +47,9 @@ func (l *live) compare() {
 			odd, even = unlike(all)
 		}
 		if len(odd) == 0 {
+			odd, even = l.byOtherLog(all)
+		}
+		if len(odd) == 0 {
 			continue
 		}
 		l.uniform.fault(Finding{Code: DiffersBy, Subject: all[0].what(), Detail: fmt.Sprintf("%d of %d answers: %s", len(odd), len(all), axes(odd, even))})
@@ -127,10 +130,13 @@ func (l *live) account() {
 			continue
 		}
 		p := place{c, o.outcome.code, o.what()}
-		if way := o.route; o.outcome.code == NoAnswer {
+		switch way := o.route; o.outcome.code {
+		case NoAnswer:
 			if way.Port = 0; l.silent[way].n > 0 { // nothing at all came this way
 				p.subject = way.String()
 			}
+		case OtherLog:
+			p.subject = o.outcome.log
 		}
 		if first[p] == nil {
 			order, first[p] = append(order, p), o
@@ -171,6 +177,9 @@ func (l *live) count(o *observation) {
 		if o.listed {
 			l.asked.Listed++
 		}
+	}
+	if o.outcome.code == OtherLog {
+		l.asked.OtherLogs[o.outcome.log]++
 	}
 	switch by := o.outcome.by; by {
 	case "", bySame:
