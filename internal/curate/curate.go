@@ -99,7 +99,7 @@
 // below it. To decide about a million pieces of evidence in SQLite takes 12 s of one core, half of
 // it reading, and under half a GiB. The first update after a policy changed holds about 130 octets for each listing that
 // a person imported. One writer at a time; a second one waits for the first. The compiled file is
-// written anew for each change, 16 octets a name: of 10,000,000 names, 160 MB. An
+// written anew for each change, 19 octets a name: of 10,000,000 names, 190 MB. An
 // import holds 170 octets of memory for each name that is new (10,000,000: 1.6 GB), and
 // 40 for each that is listed already where a change is compiled. See [MaxShown],
 // [MinPrefixIPv4], [MinPrefixIPv6] and package feed for what a file can make it hold.
@@ -158,11 +158,13 @@ type Writer struct {
 
 	policyEntry uint64        // the policy in force where tail begins, if there is a list
 	made        ledger.Digest // of a list whose file this writer wrote or checked
+	outdated    bool          // the list in force is of another version of the format
 }
 
 // Open opens the folder for writing, making what is missing: the log and its
 // key. It verifies the list in force and the log beyond it, or where that cannot
-// be, replays and verifies the whole log, and finishes a publication that was cut off.
+// be, replays and verifies the whole log, and finishes a publication that was cut off. A list of
+// another version of the format is published anew.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now

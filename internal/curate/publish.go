@@ -52,7 +52,7 @@ func (w *Writer) publish(ctx context.Context, sp *spool) (ledger.Epoch, error) {
 		}
 	}
 	epoch, ok := w.epoch()
-	if ok && epoch.Entry+1 == w.tail.Size() && !epoch.Map.IsZero() {
+	if ok && epoch.Entry+1 == w.tail.Size() && !epoch.Map.IsZero() && !w.outdated {
 		return epoch, w.point(epoch)
 	}
 	w.progress("compiling the list", 0, 0)
@@ -74,6 +74,7 @@ func (w *Writer) publish(ctx context.Context, sp *spool) (ledger.Epoch, error) {
 	if err := w.point(epoch); err != nil {
 		return epoch, err
 	}
+	w.outdated = false
 	_ = w.rebase(ctx) // the old base and what came after it say the same, in more memory
 	return epoch, nil
 }
@@ -165,8 +166,9 @@ func (w *Writer) epochAt(n uint64) (*ledger.Entry, error) {
 	return readEpoch(context.Background(), w.log.Source(), w.tail.Checkpoint(), n)
 }
 
-// finish completes a publication that was cut off, and rebuilds the list in
-// force where its file is gone or damaged.
+// finish completes a publication that was cut off, rebuilds the list in
+// force where its file is gone or damaged, and publishes it anew where it is of another version of
+// the format.
 func (w *Writer) finish(ctx context.Context) error {
 	epoch, ok := w.epoch()
 	if !ok {
@@ -180,6 +182,11 @@ func (w *Writer) finish(ctx context.Context) error {
 		if err := w.rebuild(ctx, epoch); err != nil {
 			return err
 		}
+	}
+	if _, err := filter.Open(listPath(w.cfg.Dir, epoch.Digest)); errors.Is(err, filter.ErrVersion) {
+		w.outdated = true
+		_, err := w.Publish(ctx)
+		return err
 	}
 	return w.point(epoch)
 }

@@ -2,6 +2,7 @@ package curate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -142,6 +143,53 @@ func TestWriterGoesOnOnlyFromWhatFitsTheLog(t *testing.T) {
 				t.Errorf("in force: %+v", epoch)
 			}
 		})
+	}
+}
+
+// The list in force was compiled by a version with another format. Who reads says so, and the
+// next Writer publishes what the log adds up to in the format of today, once.
+func TestListOfAnotherVersionIsPublishedAnew(t *testing.T) {
+	dir := t.TempDir()
+	before := importText(t, dir, text("a.txt", "evil.example\nother.example\n")).Epoch
+	b, err := os.ReadFile(listPath(dir, before.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[8] = 1
+	sum := sha256.Sum256(b[:248])
+	copy(b[248:], sum[:8])
+	old := ledger.Digest(sha256.Sum256(b))
+	if err := os.WriteFile(listPath(dir, old), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w := open(t, dir)
+	err = w.append(t.Context(), &ledger.Entry{Kind: ledger.KindEpoch, Time: w.now(), Size: before.Size, Digest: old, Bytes: uint64(len(b)), Count: 2, Map: before.Map})
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch, _ := w.epoch()
+	if err := w.point(epoch); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	f, err := Follow(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Poll(t.Context()); !errors.Is(err, filter.ErrVersion) || !strings.Contains(err.Error(), "version 1; this program reads version 3") {
+		t.Errorf("the list of another version: %v", err)
+	}
+	for range 2 {
+		w = open(t, dir)
+		size := w.Size()
+		w.Close()
+		if l := inForce(t, dir); size != epoch.Entry+2 || !listed(l, "evil.example") || l.Count() != 2 {
+			t.Errorf("%d entries, %d after the old epoch's, %d listings", size, size-epoch.Entry-1, l.Count())
+		}
+	}
+	epoch, _ = w.epoch()
+	if epoch.Digest != wholeDigest(t, dir, epoch) {
+		t.Errorf("in force: %+v", epoch)
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	escape   = 0xfe
 	maxCode  = len(codeLengths) - 1
 	codeMask = 1<<maxCode - 1
+
+	maxSymbol = uint(maxCode + 8) // bits of the longest symbol: an escape and its octet
 )
 
 // symbol is a code: its bits as they are written (the first is the lowest) and
@@ -181,6 +183,26 @@ func (r *bitReader) take(n uint) uint64 {
 	v := r.peek() & (1<<n - 1)
 	r.pos += n
 	return v
+}
+
+// same reads n bits, 57 at most, and reports whether they are v.
+func (r *bitReader) same(v uint64, n uint) bool { return r.take(n) == v && !r.bad }
+
+// matches reads the code of as many octets as key has, and reports whether it is key's. It may
+// stop at the first difference.
+func (r *bitReader) matches(key []byte) bool {
+	acc, held := uint64(0), uint(0)
+	for _, c := range key {
+		s := encodeTable[c]
+		acc |= uint64(s.code) << (held & 63)
+		if held += uint(s.bits); held > 57-maxSymbol {
+			if !r.same(acc, held) {
+				return false
+			}
+			acc, held = 0, 0
+		}
+	}
+	return r.same(acc, held)
 }
 
 // key reads octets up to an end mark into out from out[n] on and says where they

@@ -71,6 +71,7 @@ func (b *builder) write(w io.Writer, records records) (Digest, error) {
 	}
 
 	lengths := b.fixedLengths()
+	lengths[regionBlocks] = 4 * uint64(len(b.blocks))
 	lengths[regionPrefixes] = uint64(len(prefixes))
 	lengths[regionNames] = uint64(len(names))
 	lengths[regionSealed] = uint64(len(commitments))
@@ -78,10 +79,8 @@ func (b *builder) write(w io.Writer, records records) (Digest, error) {
 	h := sha256.New()
 	out := &regionWriter{w: bufio.NewWriterSize(io.MultiWriter(h, w), int(min(writeChunk, b.size)))}
 	out.write(b.encode())
-	out.pad(b.regions[regionFilter].off)
-	out.words(b.filter)
-	for i, numbers := range [][]uint32{b.dir, b.slots, b.blocks} {
-		out.pad(b.regions[regionDir+i].off)
+	for i, numbers := range [][]uint32{b.table, b.blocks} {
+		out.pad(b.regions[regionTable+i].off)
 		out.numbers(numbers)
 	}
 	out.pad(b.regions[regionPrefixes].off)
@@ -110,9 +109,7 @@ type builder struct {
 	hashes   []uint64 // of the records' names, in ascending order of the records
 	subtrees []uint64 // a bit for each record, set for a subtree
 
-	filter []uint64
-	dir    []uint32
-	slots  []uint32
+	table  []uint32
 	blocks []uint32
 
 	addrs       []addrRecord
@@ -293,14 +290,6 @@ func (o *regionWriter) write(b []byte) {
 func (o *regionWriter) pad(to uint64) {
 	var zero [regionAlign]byte
 	o.write(zero[:to-o.at])
-}
-
-func (o *regionWriter) words(v []uint64) {
-	var b [8]byte
-	for _, x := range v {
-		binary.LittleEndian.PutUint64(b[:], x)
-		o.write(b[:])
-	}
 }
 
 func (o *regionWriter) numbers(v []uint32) {

@@ -15,7 +15,7 @@ import (
 // were handed out.
 func (l *List) Names(yield func(dns.Name, ledger.Scope) bool) error {
 	defer runtime.KeepAlive(l)
-	r := recordReader{names: l.names, raw: l.blocks, records: l.records, entryBits: l.entryBits}
+	r := l.reader()
 	for r.next() {
 		scope := ledger.ScopeExact
 		if r.block.subtree {

@@ -14,15 +14,15 @@
 // A listing is a name alone (exact), a name with everything below it (subtree) or
 // an address prefix. The most specific listing decides: the exact name before
 // its subtree, a deeper subtree before a shallower one, a longer prefix before a
-// shorter one. Nothing is matched on a fingerprint alone: the filter and the
-// slots below only say where to look for the name.
+// shorter one. Nothing is matched on a fingerprint alone: the table below only says
+// where to look for the name.
 //
-// # The file, versions 1 and 2
+// # The file, version 3
 //
 // All numbers are little-endian. The header is 256 octets:
 //
 //	  0   8  "shojilst"
-//	  8   4  version: 1 without commitments, whose region then is zero; 2 with them
+//	  8   4  version: 3
 //	 12   4  length of the header: 256
 //	 16   8  epoch: entries of the log that the list was compiled from
 //	 24  32  root hash of the log's Merkle tree of that size (RFC 6962)
@@ -35,30 +35,31 @@
 //	104   8  depths at which any name is listed: bit d for d labels, bit 63 for 63 and more
 //	112   8  depths at which a subtree is listed
 //	120   4  E: bits of an entry number, 1 to 53
-//	124   4  B: bits of a block's number in a slot, 0 to 26
-//	128 112  seven regions, an offset and a length of 8 octets each:
-//	         filter, directory, slots, blocks, prefixes, names, commitments
-//	240   8  zero
+//	124   4  P: bits of a place in a slot, 5 to 30
+//	128  80  five regions, an offset and a length of 8 octets each:
+//	         table, blocks, prefixes, names, commitments; zero for no commitments
+//	208  40  zero
 //	248   8  the first 8 octets of the SHA-256 of the 248 before
 //
 // Regions follow in that order, each at the next multiple of 64; what is between
-// them is zero. A query of a name that is not listed reads the filter, and
-// hardly ever more.
+// them is zero. A query of a name that is not listed reads one line of the table for each
+// of its suffixes that may be listed, and hardly ever more; of one that is listed, one
+// line more and two of its block, where a line is what a processor fetches.
 //
-// Filter: 64-bit words, one for every 6.4 records. A record sets four bits of one
-// word: word hi(h·words), bits h[0:6], h[6:12], h[12:18] and h[18:24] of its
-// hash h, where hi is the upper half of the 128-bit product.
+// Table: lines of 64 octets, one for every 10 records and one more. A record's own line
+// is hi(h·lines) of its hash h, where hi is the upper half of the 128-bit product. A line
+// begins with a word of 64 bits that is its filter: each record whose own line it is sets bits
+// h[0:6], h[6:12], h[12:18] and h[18:24] of it. Behind it are 14 slots of 32 bits. Records take,
+// in ascending order, the first empty slot of their own line or, where it is full, of
+// the next one that is not, up to 64 lines on and behind the last line the first. A slot's bits
+// 0 to P-1 are the record's place, bit P is set for a subtree, and above that is the
+// fingerprint: the lowest min(16, 31-P) bits of h[24:40]. An empty slot is zero.
 //
-// Directory: one 32-bit number for each bucket, and one more: where its slots
-// begin. There is a bucket for every 16 records; a record's is hi(h·buckets).
-// A bucket has at most 255 slots.
+// A place is, in its lowest 5 bits, the record's number in its block, from 1, and above them
+// the unit that the block begins in.
 //
-// Slots: 32 bits for each record, ascending in a bucket: bits 0 to B-1 the block
-// that the name is in, bit B set for a subtree, and above that the fingerprint:
-// the lowest min(16, 31-B) bits of h[24:40].
-//
-// Blocks: one 32-bit number for each 16 records: where in the names region the
-// block begins, in octets.
+// Blocks: one 32-bit number for each unit of the names region: the number of the first
+// record that is in a block that begins there or behind. It is for those who read the names in order.
 //
 // Prefixes: a 32-bit number of groups and one of zero; then for each group 16
 // octets: family (4 or 6) in 1, prefix length in 1, zero in 2, count in 4, and
@@ -67,20 +68,24 @@
 // IPv4, two numbers of 8 (upper half first) for IPv6; its entry numbers of 8
 // octets follow in the same order. 8-octet numbers are aligned by nothing.
 //
-// Names: blocks of up to 16 records in ascending order. A record's key is its
+// Names: units of 256 octets. Records are in ascending order in blocks of up to 31, as many as
+// fit into a unit; a record that does not fit alone has the units behind its own too. A record's key is its
 // labels from the top down with a zero octet between them, in lower case; in a label the
 // octet 0 is written 1 1 and the octet 1 is written 1 2. Keys ascend as octet
 // strings, which is the canonical order of RFC 4034 §6.1; a name that is listed
-// both ways has its exact record first. A block is a string of bits, the lowest
-// bit of an octet first, filled up with zeros to a whole octet. A record in it:
+// both ways has its exact record first. A block begins with an octet for each of its records:
+// at which octet of the unit that begins. A record is a string of bits, the lowest
+// bit of an octet first, filled up with zeros to a whole octet:
 //
 //	1 bit   set for a subtree
-//	5 bits  octets that the key shares with the record before, 31 at most; 0 for
-//	        a block's first
-//	…       the key's other octets and an end mark, in the code of code.go
+//	5 bits  octets that the key shares with that of the block's first record, 31 at most; 0 for
+//	        that one itself
 //	E bits  the entry number
+//	…       the key's other octets and an end mark, in the code of code.go
 //
-// Eight zero octets end the region.
+// So a record is held against a key without a look at the others: by its own bits, and by the
+// first one's for what it shares. What is behind a block in its units is zero, and so are eight
+// octets that end the region.
 //
 // Commitments, the listings whose names are not told: the number of salts in 4, D in 4, the number of
 // records in 8; the salts of 16 octets, ascending; 2^D + 1 numbers of 4, where each bucket's records
@@ -92,10 +97,10 @@
 // # Seed
 //
 // A name's hash is keyed, so that nobody can list names, before the log commits to
-// them, that crowd into one bucket. Seed and multiplier are the first two
+// them, that crowd into one line. Seed and multiplier are the first two
 // 8-octet numbers of SHA-256("shoji list 1" ‖ root hash ‖ attempt), the
-// multiplier with its lowest bit set; attempt is the first of 0, 1, … that keeps
-// every bucket within its limit. The hash is in hash.go.
+// multiplier with its lowest bit set; attempt is the first of 0, 1, … that has
+// every record within 64 lines of its own. The hash is in hash.go.
 //
 // # Damage
 //
@@ -109,7 +114,7 @@
 //
 // # Limits and known faults
 //
-// 2³² octets of keys (about 200 million names), 2²⁶ blocks, entry numbers below 2⁵³.
+// 2³² octets of keys (about 200 million names), 2²⁵ units, entry numbers below 2⁵³.
 // Compile holds 60 to 90 octets a name in memory, Merge 40 of the list and 60 to 90
 // a change; the hash is keyed anew with every epoch, so that Merge writes the
 // whole file too. A list with commitments costs a SHA-256 or two for each label of a name
@@ -177,9 +182,7 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 type List struct {
 	header
 	data   []byte // the file
-	filter []byte
-	dir    []byte
-	slots  []byte
+	table  []byte
 	blocks []byte
 	prefix []byte
 	names  []byte
@@ -249,8 +252,7 @@ func (l *List) Match(name []byte) (Verdict, bool) {
 			depths = l.nameDepths
 		}
 		if depth := min(n-k, topDepth); depths>>depth&1 != 0 {
-			w := l.word(h)
-			if mask := filterMask(h); w&mask == mask {
+			if l.mayHold(h) {
 				hits |= 1 << depth
 			}
 		}
@@ -283,9 +285,15 @@ func (l *List) resolve(name []byte, starts *[maxLabels]uint8, n int, hits uint64
 			h = hashLabel(h, l.mult, label)
 			key.push(label)
 		}
-		if v, ok := l.find(h, key.bytes(), depth == n); ok {
-			v.Size = uint8(depth)
-			return v, true
+		wanted := subtreeScope
+		if depth == n {
+			wanted |= exactScope
+		}
+		switch entry, found := l.find(h, key.bytes(), wanted); found {
+		case exactScope:
+			return Verdict{Entry: entry, Rule: Exact, Size: uint8(depth)}, true
+		case subtreeScope:
+			return Verdict{Entry: entry, Rule: Subtree, Size: uint8(depth)}, true
 		}
 	}
 	return Verdict{}, false

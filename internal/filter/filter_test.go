@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -277,12 +278,13 @@ func TestFingerprintNeverBlocks(t *testing.T) {
 	for i := 0; collisions < 3 && i < 1<<23; i++ {
 		label := fmt.Appendf(buf[:0], "n%d", i)
 		h := hashLabel(hashLabel(l.seed, l.mult, []byte("test")), l.mult, label)
-		if mask := filterMask(h); l.word(h)&mask != mask {
+		if !l.mayHold(h) {
 			continue
 		}
-		bucket := place(h, len(l.dir)/4-1)
-		for s := number32(l.dir, bucket); s < number32(l.dir, bucket+1); s++ {
-			if number32(l.slots, int(s))>>(l.blockBits+1) != fingerprint(h, l.fingerBits()) {
+		line := l.line(place(h, len(l.table)/lineSize))
+		for at := lineHead; at < lineSize; at += 4 {
+			slot := binary.LittleEndian.Uint32(line[at:])
+			if slot == 0 || slot>>(l.placeBits+1) != fingerprint(h, l.fingerBits()) {
 				continue
 			}
 			collisions++
@@ -398,5 +400,80 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestLongNames lists names whose records are longer than a unit, or nearly, between short ones.
+func TestLongNames(t *testing.T) {
+	long := func(c byte, octets int) string {
+		name := ""
+		for left := octets; left > 0; left -= 64 {
+			name += strings.Repeat(fmt.Sprintf(`\%03d`, c), min(left, 63)) + "."
+		}
+		return name + "test"
+	}
+	var listings []ledger.Listing
+	for i, octets := range []int{3, 60, 100, 101, 102, 103, 104, 105, 106, 107, 150, 200, 245} {
+		for j, c := range []byte{0, 1, 'A' + 32, 200, 255} {
+			entry := uint64(100*i + 10*j)
+			listings = append(listings, subtree(long(c, octets), entry), exact(long(c, octets), entry+1), exact(fmt.Sprintf("short%d.test", entry), entry+2))
+		}
+	}
+	l, _ := build(t, listings...)
+	for _, want := range listings {
+		name := dns.MustName(want.Name)
+		if entry, ok := l.Entry(name, want.Scope); !ok || entry != want.Entry {
+			t.Errorf("a name of %d octets, %s: entry %d, %v", len(name), want.Scope, entry, ok)
+		}
+	}
+	n := uint64(0)
+	err := l.Names(func(name dns.Name, scope ledger.Scope) bool {
+		r, ok := l.Record(n)
+		entry, listed := l.Entry(name, scope)
+		if !ok || !listed || r != (Record{name, scope, entry}) {
+			t.Errorf("record %d is %v, %v, not %v", n, r, ok, name)
+		}
+		n++
+		return true
+	})
+	if err != nil || n != uint64(len(listings)) {
+		t.Errorf("%d of %d names, %v", n, len(listings), err)
+	}
+}
+
+// TestFullLines has records go on to the next lines, behind the last line to the first.
+func TestFullLines(t *testing.T) {
+	spilled, around := 0, 0
+	for n := 9; n < 1000; n += 9 {
+		var listings []ledger.Listing
+		for i := range n {
+			listings = append(listings, exact(fmt.Sprintf("n%d.of%d.test", i, n), uint64(i)))
+		}
+		l, _ := build(t, listings...)
+		lines := len(l.table) / lineSize
+		for _, want := range listings {
+			name := dns.MustName(want.Name)
+			if entry, ok := l.Entry(name, want.Scope); !ok || entry != want.Entry {
+				t.Fatalf("%s of %d: entry %d, %v", want.Name, n, entry, ok)
+			}
+			key := appendKey(nil, name)
+			h, _ := hashKey(l.seed, l.mult, key)
+			own := l.line(place(h, lines))
+			full, at := binary.LittleEndian.Uint32(own[lineSize-4:]) != 0, false
+			for i := lineHead; i < lineSize; i += 4 {
+				slot := binary.LittleEndian.Uint32(own[i:])
+				_, is := l.recordIs(slot&(1<<l.placeBits-1), key, false)
+				at = at || is && slot != 0
+			}
+			if full && !at {
+				spilled++
+				if place(h, lines) == lines-1 {
+					around++
+				}
+			}
+		}
+	}
+	if spilled == 0 || around == 0 {
+		t.Errorf("%d records went on, %d of them around: nothing was tested", spilled, around)
 	}
 }

@@ -10,23 +10,28 @@ import (
 
 const (
 	magic      = "shojilst"
-	version    = 1 // of a list without commitments
-	sealedFrom = 2 // the version of one with them
+	version    = 3
 	headerSize = 256
 	sumAt      = 248 // where the header's own checksum is
 
 	regionAt    = 128
 	regionAlign = 64
 
-	perBlock   = 16 // records of a block
-	perBucket  = 16 // records of a bucket, on average
-	maxBucket  = 255
-	wordsPer32 = 5 // words of the filter for 32 records
+	unitSize  = 256 // octets of a unit of the names region: a block begins with one
+	indexBits = 5   // of a record's place: its number in the block, from 1
+	maxIndex  = 1<<indexBits - 1
+
+	lineSize = 64 // octets of a line of the table
+	lineHead = 8  // of them its filter
+	perLine  = 10 // records of a line, on average
+	slots    = (lineSize - lineHead) / 4
+	maxSpill = 64 // lines behind its own that a record may be in
 
 	maxEntryBits = 53
-	maxBlockBits = 26
+	maxPlaceBits = 30
 	maxFingerBit = 16
 	maxShared    = 31
+	headBits     = 6 // of a record before its entry number
 	namesTail    = 8 // zero octets behind the names, so that a reader may take 8 at once
 
 	groupHead  = 8
@@ -37,9 +42,7 @@ const (
 
 // region numbers, in the order of the file.
 const (
-	regionFilter = iota
-	regionDir
-	regionSlots
+	regionTable = iota
 	regionBlocks
 	regionPrefixes
 	regionNames
@@ -49,6 +52,10 @@ const (
 
 // ErrFormat is wrapped by every error on a file that is no compiled list.
 var ErrFormat = errors.New("not a compiled list")
+
+// ErrVersion is wrapped by errors on a compiled list of another version of the format. It is a
+// kind of ErrFormat.
+var ErrVersion = fmt.Errorf("%w that this program reads", ErrFormat)
 
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, args...))
@@ -69,12 +76,12 @@ type header struct {
 	nameDepths    uint64
 	subtreeDepths uint64
 	entryBits     uint
-	blockBits     uint
+	placeBits     uint
 	regions       [regions]span
 }
 
 // fingerBits is the number of fingerprint bits in a slot.
-func (h *header) fingerBits() uint { return min(maxFingerBit, 31-h.blockBits) }
+func (h *header) fingerBits() uint { return min(maxFingerBit, 31-h.placeBits) }
 
 // keyHash sets the seed and the multiplier of an attempt.
 func (h *header) keyHash(attempt uint64) {
@@ -104,9 +111,6 @@ func (h *header) encode() []byte {
 	copy(b, magic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], version)
-	if h.regions[regionSealed].len > 0 {
-		le.PutUint32(b[8:], sealedFrom)
-	}
 	le.PutUint32(b[12:], headerSize)
 	le.PutUint64(b[16:], h.epoch)
 	copy(b[24:], h.root[:])
@@ -114,7 +118,7 @@ func (h *header) encode() []byte {
 		le.PutUint64(b[56+8*i:], v)
 	}
 	le.PutUint32(b[120:], uint32(h.entryBits))
-	le.PutUint32(b[124:], uint32(h.blockBits))
+	le.PutUint32(b[124:], uint32(h.placeBits))
 	for i, r := range h.regions {
 		le.PutUint64(b[regionAt+16*i:], r.off)
 		le.PutUint64(b[regionAt+16*i+8:], r.len)
@@ -132,8 +136,8 @@ func (h *header) decode(b []byte, size uint64) error {
 		return damaged("%d octets are fewer than a header has", len(b))
 	case string(b[:8]) != magic:
 		return damaged("it does not begin with %q", magic)
-	case le.Uint32(b[8:]) != version && le.Uint32(b[8:]) != sealedFrom:
-		return damaged("version %d; this program reads versions %d and %d", le.Uint32(b[8:]), version, sealedFrom)
+	case le.Uint32(b[8:]) != version:
+		return fmt.Errorf("%w: version %d; this program reads version %d", ErrVersion, le.Uint32(b[8:]), version)
 	case le.Uint32(b[12:]) != headerSize:
 		return damaged("a header of %d octets", le.Uint32(b[12:]))
 	}
@@ -146,18 +150,18 @@ func (h *header) decode(b []byte, size uint64) error {
 		*p = le.Uint64(b[56+8*i:])
 	}
 	h.entryBits = uint(le.Uint32(b[120:]))
-	h.blockBits = uint(le.Uint32(b[124:]))
+	h.placeBits = uint(le.Uint32(b[124:]))
 	if h.size != size {
 		return damaged("it is %d octets long and should be %d", size, h.size)
 	}
-	if h.entryBits < 1 || h.entryBits > maxEntryBits || h.blockBits > maxBlockBits {
-		return damaged("entry numbers of %d bits, block numbers of %d", h.entryBits, h.blockBits)
+	if h.entryBits < 1 || h.entryBits > maxEntryBits || h.placeBits > maxPlaceBits {
+		return damaged("entry numbers of %d bits, places of %d", h.entryBits, h.placeBits)
 	}
 	for i := range h.regions {
-		if i == regionSealed && le.Uint32(b[8:]) == version {
+		r := span{le.Uint64(b[regionAt+16*i:]), le.Uint64(b[regionAt+16*i+8:])}
+		if i == regionSealed && r == (span{}) {
 			break
 		}
-		r := span{le.Uint64(b[regionAt+16*i:]), le.Uint64(b[regionAt+16*i+8:])}
 		if r.off < headerSize || r.off > size || r.len > size-r.off {
 			return damaged("region %d is outside of the file", i)
 		}
@@ -169,22 +173,20 @@ func (h *header) decode(b []byte, size uint64) error {
 // checkLengths checks that the regions have the lengths that the counts ask for.
 func (h *header) checkLengths() error {
 	want := h.fixedLengths()
-	for _, i := range []int{regionFilter, regionDir, regionSlots, regionBlocks} {
+	for _, i := range []int{regionTable, regionBlocks} {
 		if h.records > 1<<32 || h.regions[i].len != want[i] {
 			return damaged("region %d has %d octets and should have %d", i, h.regions[i].len, want[i])
 		}
 	}
-	if h.regions[regionNames].len < namesTail || h.regions[regionPrefixes].len < groupHead {
+	if h.regions[regionNames].len%unitSize != namesTail || h.regions[regionPrefixes].len < groupHead {
 		return damaged("a region is missing")
 	}
 	return nil
 }
 
-// fixedLengths are the lengths of the regions that the record count decides.
+// fixedLengths are the lengths of the regions that the record count and the names decide.
 func (h *header) fixedLengths() (n [regions]uint64) {
-	n[regionFilter] = 8 * (h.records*wordsPer32/32 + 1)
-	n[regionDir] = 4 * (h.records/perBucket + 2)
-	n[regionSlots] = 4 * h.records
-	n[regionBlocks] = 4 * ((h.records + perBlock - 1) / perBlock)
+	n[regionTable] = lineSize * (h.records/perLine + 1)
+	n[regionBlocks] = h.regions[regionNames].len / unitSize * 4
 	return n
 }

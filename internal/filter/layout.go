@@ -72,59 +72,99 @@ func (b *builder) compare(x, y ref, depth int) int {
 }
 
 // perName is a guess at the octets of a record in the names region.
-const perName = 11
+const perName = 14
 
-// encodeNames writes the names region, notes where its blocks begin and hashes
+// encodeNames writes the names region, notes which records its units have and hashes
 // the names for the first attempt. One pass does all of it: records may come
 // from all over the memory.
 func (b *builder) encodeNames(records records) ([]byte, error) {
 	b.keyHash(0)
-	b.entryBits = uint(max(1, bits.Len64(b.top)))
-	w := bitWriter{out: make([]byte, 0, b.expected*perName)}
-	b.blocks = make([]uint32, 0, b.expected/perBlock+1)
+	w := blockWriter{entryBits: uint(max(1, bits.Len64(b.top)))}
+	w.out = make([]byte, 0, b.expected*perName)
 	b.hashes = make([]uint64, 0, b.expected)
 	b.subtrees = make([]uint64, 0, b.expected/64+1)
 	n := 0
-	var before keyBuf
 	for key, entry := range records {
-		shared := 0
-		if n%perBlock == 0 {
-			w.align()
-			if uint64(len(w.out)) > math.MaxUint32 {
-				return nil, ErrTooLarge
-			}
-			b.blocks = append(b.blocks, uint32(len(w.out)))
-		} else {
-			shared = sharedOctets(before.bytes(), key)
-		}
-		w.record(key, shared, entry, b.entryBits)
-		before.n = copy(before.b[:], key)
+		w.add(uint32(n), key, entry)
 		if n%64 == 0 {
 			b.subtrees = append(b.subtrees, 0)
 		}
 		b.subtrees[n/64] |= entry >> 63 << (n % 64)
 		b.hashes = append(b.hashes, b.hash(key, entry))
-		n++
+		if n++; n > math.MaxInt32 {
+			return nil, ErrTooLarge
+		}
 	}
-	w.align()
-	b.records = uint64(n)
-	if len(b.blocks) > 1 {
-		b.blockBits = uint(bits.Len(uint(len(b.blocks) - 1)))
-	}
-	if b.blockBits > maxBlockBits {
+	w.end(uint32(n))
+	b.records, b.entryBits, b.blocks = uint64(n), w.entryBits, w.blocks
+	if b.placeBits = indexBits + uint(bits.Len(uint(max(len(b.blocks), 1)-1))); b.placeBits > maxPlaceBits {
 		return nil, ErrTooLarge
 	}
 	return append(w.out, make([]byte, namesTail)...), nil
 }
 
+// blockWriter gathers records to blocks and writes those.
+type blockWriter struct {
+	entryBits uint
+	out       []byte   // whole units
+	blocks    []uint32 // for each unit the first record in it or behind it
+
+	first  keyBuf    // the first record's key in the block that is open
+	packed bitWriter // its records, one behind the other
+	ends   []int     // where each ends
+}
+
+// add adds record n.
+func (w *blockWriter) add(n uint32, key []byte, entry uint64) {
+	if len(w.ends) == maxIndex || len(w.ends) > 0 && !w.fits(key, entry) {
+		w.end(n)
+	}
+	if len(w.ends) == 0 {
+		w.blocks = append(w.blocks, n)
+		w.first.n = copy(w.first.b[:], key)
+		w.packed.record(key, 0, entry, w.entryBits)
+	}
+	w.ends = append(w.ends, len(w.packed.out))
+}
+
+// fits writes another record of the block that is open, if it has room there.
+func (w *blockWriter) fits(key []byte, entry uint64) bool {
+	before := len(w.packed.out)
+	w.packed.record(key, sharedOctets(w.first.bytes(), key), entry, w.entryBits)
+	if len(w.ends)+1+len(w.packed.out) <= unitSize {
+		return true
+	}
+	w.packed.out = w.packed.out[:before]
+	return false
+}
+
+// end writes the block that is open, if one is, before record n.
+func (w *blockWriter) end(n uint32) {
+	if len(w.ends) == 0 {
+		return
+	}
+	start, at := len(w.out), len(w.ends)
+	for _, end := range w.ends {
+		w.out = append(w.out, byte(at))
+		at = len(w.ends) + end
+	}
+	w.out = append(w.out, w.packed.out...)
+	w.out = append(w.out, make([]byte, -uint(len(w.out))%unitSize)...)
+	for range (len(w.out)-start)/unitSize - 1 { // of a long record
+		w.blocks = append(w.blocks, n)
+	}
+	w.ends, w.packed.out = w.ends[:0], w.packed.out[:0]
+}
+
 // record writes one record. The shared octets of its key are not written.
 func (w *bitWriter) record(key []byte, shared int, entry uint64, entryBits uint) {
-	w.put(entry>>63|uint64(shared)<<1, 6)
-	w.key(key[shared:])
+	w.put(entry>>63|uint64(shared)<<1, headBits)
 	w.put(entry, min(entryBits, 32))
 	if entryBits > 32 {
 		w.put(entry>>32, entryBits-32)
 	}
+	w.key(key[shared:])
+	w.align()
 }
 
 // sharedOctets is how many octets a and b begin with in common, maxShared at most.
@@ -148,46 +188,28 @@ func (b *builder) hash(key []byte, entry uint64) uint64 {
 	return h
 }
 
-// maxAttempts bounds the search for a seed. With 16 records to a bucket on
-// average, a single attempt fails by chance about once in 10¹⁵⁰.
+// maxAttempts bounds the search for a seed. That a record is maxSpill lines behind its own does
+// not happen by chance.
 const maxAttempts = 64
 
-// index fills the filter, the directory and the slots. Another attempt hashes the
-// names of the names region again.
+// index fills the table. Another attempt hashes the names of the names region again.
 func (b *builder) index(names []byte) error {
-	n := b.fixedLengths()
-	b.filter = make([]uint64, n[regionFilter]/8)
-	b.dir = make([]uint32, n[regionDir]/4)
-	b.slots = make([]uint32, b.records)
-	for !b.countBuckets() {
+	b.table = make([]uint32, b.fixedLengths()[regionTable]/4)
+	blocks := make([]byte, 0, 4*len(b.blocks))
+	for _, n := range b.blocks {
+		blocks = binary.LittleEndian.AppendUint32(blocks, n)
+	}
+	for !b.fill() {
 		if b.attempt+1 == maxAttempts {
 			return ErrTooLarge
 		}
 		b.keyHash(b.attempt + 1)
-		r := recordReader{names: names, blocks: b.blocks, records: b.records, entryBits: b.entryBits}
+		r := recordReader{names: names, blocks: blocks, records: b.records, entryBits: b.entryBits}
 		for i := 0; r.next(); i++ {
 			b.hashes[i] = b.hash(r.key(), r.entry())
 		}
 	}
-	b.fill()
 	return nil
-}
-
-// countBuckets fills the directory; false if a bucket is too full.
-func (b *builder) countBuckets() bool {
-	clear(b.dir)
-	for _, h := range b.hashes {
-		b.dir[place(h, len(b.dir)-1)]++
-	}
-	sum := uint32(0)
-	for i, n := range b.dir {
-		if n > maxBucket {
-			return false
-		}
-		b.dir[i] = sum
-		sum += n
-	}
-	return true
 }
 
 // hashKey is the hash of the name that a key is of, and its labels.
@@ -223,25 +245,36 @@ func unescape(label []byte) []byte {
 	return out
 }
 
-// fill puts every record into the filter and its slot. Of each bucket the
-// directory holds the start; while it is filled it holds the next free slot.
-func (b *builder) fill() {
-	words, buckets, finger := len(b.filter), len(b.dir)-1, b.fingerBits()
+// fill puts every record into the table, in ascending order; false if one would have to go too
+// far behind its own line.
+func (b *builder) fill() bool {
+	const width = lineSize / 4
+	clear(b.table)
+	lines, finger := len(b.table)/width, b.fingerBits()
+	used := make([]uint8, lines)
+	unit := 0
 	for i, h := range b.hashes {
-		b.filter[place(h, words)] |= filterMask(h)
-		slot := fingerprint(h, finger)<<(b.blockBits+1) | uint32(i/perBlock)
-		slot |= uint32(b.subtrees[i/64]>>(i%64)&1) << b.blockBits
-		p := place(h, buckets)
-		b.slots[b.dir[p]] = slot
-		b.dir[p]++
+		for unit+1 < len(b.blocks) && int(b.blocks[unit+1]) <= i {
+			unit++
+		}
+		n := place(h, lines)
+		mask := filterMask(h)
+		b.table[n*width] |= uint32(mask)
+		b.table[n*width+1] |= uint32(mask >> 32)
+		for left := maxSpill; used[n] == slots; left-- {
+			if left == 0 {
+				return false
+			}
+			if n++; n == lines {
+				n = 0
+			}
+		}
+		slot := fingerprint(h, finger)<<(b.placeBits+1) | uint32(unit<<indexBits|(i-int(b.blocks[unit])+1))
+		slot |= uint32(b.subtrees[i/64]>>(i%64)&1) << b.placeBits
+		b.table[n*width+lineHead/4+int(used[n])] = slot
+		used[n]++
 	}
-	start := uint32(0)
-	for i := range buckets {
-		end := b.dir[i]
-		slices.Sort(b.slots[start:end])
-		b.dir[i] = start
-		start = end
-	}
+	return true
 }
 
 // compareAddrs orders prefixes as the format has them: by family, the longest

@@ -15,7 +15,7 @@ func (l *List) Map(w io.Writer) (ledger.Digest, error) {
 	defer runtime.KeepAlive(l)
 	var b ledger.MapBuilder
 	b.Reserve(int(l.Count()))
-	r := recordReader{names: l.names, raw: l.blocks, records: l.records, entryBits: l.entryBits}
+	r := l.reader()
 	for r.next() {
 		text, ok := keyText(r.key())
 		if !ok {

@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"runtime"
@@ -10,44 +9,61 @@ import (
 	"github.com/shoji-dns/shoji/ledger"
 )
 
-// word is the word of the filter for a hash.
-func (l *List) word(h uint64) uint64 {
-	at := place(h, len(l.filter)/8) * 8
-	if at+8 > len(l.filter) {
-		return 0
+// line is a line of the table, from a number below len(l.table)/lineSize; nil where there is none.
+func (l *List) line(n int) *[lineSize]byte {
+	if at := n * lineSize; uint(at) < uint(len(l.table)) && len(l.table)-at >= lineSize {
+		return (*[lineSize]byte)(l.table[at:])
 	}
-	return binary.LittleEndian.Uint64(l.filter[at:])
+	return nil
 }
 
-// find looks a key with hash h up. The exact listing counts for the whole name
-// only, and before its subtree.
-func (l *List) find(h uint64, key []byte, whole bool) (v Verdict, ok bool) {
-	bucket := place(h, len(l.dir)/4-1)
-	first, last := number32(l.dir, bucket), number32(l.dir, bucket+1)
-	if last < first || last-first > maxBucket {
-		return v, false
-	}
-	finger := fingerprint(h, l.fingerBits())
-	blockMask := uint32(1)<<l.blockBits - 1
-	for i := first; i < last; i++ {
-		slot := number32(l.slots, int(i))
-		subtree := slot>>l.blockBits&1 != 0
-		if slot>>(l.blockBits+1) != finger || !subtree && !whole {
-			continue
+// mayHold reports whether the filter lets a name with hash h through.
+func (l *List) mayHold(h uint64) bool {
+	line := l.line(place(h, len(l.table)/lineSize))
+	mask := filterMask(h)
+	return line != nil && binary.LittleEndian.Uint64(line[:])&mask == mask
+}
+
+// scopes says which listings of a name are looked for.
+type scopes uint8
+
+const (
+	exactScope scopes = 1 << iota
+	subtreeScope
+)
+
+// find looks a key with hash h up in the scopes wanted, the exact one before the subtree.
+func (l *List) find(h uint64, key []byte, wanted scopes) (entry uint64, found scopes) {
+	lines := len(l.table) / lineSize
+	finger, placeMask := fingerprint(h, l.fingerBits()), uint32(1)<<l.placeBits-1
+	for n, left := place(h, lines), maxSpill; left >= 0; left-- {
+		line := l.line(n)
+		if line == nil {
+			break
 		}
-		entry, found := l.inBlock(int(slot&blockMask), key, subtree)
-		switch {
-		case !found:
-		case !subtree:
-			return Verdict{Entry: entry, Rule: Exact}, true
-		default:
-			v, ok = Verdict{Entry: entry, Rule: Subtree}, true
-			if !whole {
-				return v, true
+		for i := lineHead; i < lineSize; i += 4 {
+			slot := binary.LittleEndian.Uint32(line[i:])
+			if slot>>(l.placeBits+1) != finger || slot&maxIndex == 0 {
+				continue
+			}
+			scope := exactScope << (slot >> l.placeBits & 1)
+			if wanted&scope == 0 || found != 0 && scope == subtreeScope {
+				continue
+			}
+			if e, ok := l.recordIs(slot&placeMask, key, scope == subtreeScope); ok {
+				if entry, found = e, scope; wanted == scope || scope == exactScope {
+					return entry, found
+				}
 			}
 		}
+		if binary.LittleEndian.Uint32(line[lineSize-4:]) == 0 { // no record had to go further
+			break
+		}
+		if n++; n == lines {
+			n = 0
+		}
 	}
-	return v, ok
+	return entry, found
 }
 
 // Has reports whether exactly this name is listed with exactly this scope, which
@@ -60,29 +76,18 @@ func (l *List) Has(name dns.Name, scope ledger.Scope) bool {
 // Entry is the entry of the log that lists exactly this name with exactly this
 // scope; false where none does.
 func (l *List) Entry(name dns.Name, scope ledger.Scope) (uint64, bool) {
-	if len(l.filter) == 0 {
-		return 0, false
-	}
 	defer runtime.KeepAlive(l)
 	key := appendKey(make([]byte, 0, maxKey), name.Canonical())
 	h, _ := hashKey(l.seed, l.mult, key)
-	if mask := filterMask(h); l.word(h)&mask != mask {
+	if !l.mayHold(h) {
 		return 0, false
 	}
-	bucket := place(h, len(l.dir)/4-1)
-	finger, blockMask := fingerprint(h, l.fingerBits()), uint32(1)<<l.blockBits-1
-	first, last := number32(l.dir, bucket), number32(l.dir, bucket+1)
-	for i := first; i < min(last, first+maxBucket); i++ {
-		slot := number32(l.slots, int(i))
-		subtree := slot>>l.blockBits&1 != 0
-		if slot>>(l.blockBits+1) != finger || subtree != (scope == ledger.ScopeSubtree) {
-			continue
-		}
-		if entry, ok := l.inBlock(int(slot&blockMask), key, subtree); ok {
-			return entry, true
-		}
+	wanted := exactScope
+	if scope == ledger.ScopeSubtree {
+		wanted = subtreeScope
 	}
-	return 0, false
+	entry, found := l.find(h, key, wanted)
+	return entry, found != 0
 }
 
 // HasPrefix reports whether exactly this prefix is listed.
@@ -123,28 +128,48 @@ func number32(b []byte, i int) uint32 {
 	return 0
 }
 
-// inBlock looks in a block for the record with this key and scope.
-func (l *List) inBlock(block int, key []byte, subtree bool) (entry uint64, ok bool) {
-	if 4*block >= len(l.blocks) {
+// recordIs reports whether the record at a place has this key and scope, and its entry number. It
+// compares codes and unpacks nothing.
+func (l *List) recordIs(place uint32, key []byte, subtree bool) (entry uint64, ok bool) {
+	unit := uint(place >> indexBits)
+	r, ok := recordAt(l.names, unit, uint(place&maxIndex)-1)
+	if !ok {
 		return 0, false
 	}
-	r := blockReader{bits: bitReader{b: l.names, pos: 8 * uint(number32(l.blocks, block))}, entryBits: l.entryBits}
-	left := l.records - perBlock*uint64(block)
-	for range min(left, perBlock) {
-		if !r.next() {
+	head := r.take(headBits)
+	entry = r.take(l.entryBits)
+	shared := int(head >> 1)
+	if head&1 != 0 != subtree || shared > len(key) || !r.matches(key[shared:]) || !r.same(uint64(endCode.code), uint(endCode.bits)) {
+		return 0, false
+	}
+	if shared > 0 {
+		if r, ok = recordAt(l.names, unit, 0); !ok {
 			return 0, false
 		}
-		if r.subtree == subtree && bytes.Equal(r.key[:r.n], key) {
-			return r.entry, true
-		}
+		r.pos += headBits + l.entryBits
+		return entry, r.matches(key[:shared])
 	}
-	return 0, false
+	return entry, true
 }
 
-// blockReader reads the records of a block one after the other.
+// recordAt reads record i, from 0, of the block in a unit; false where it cannot be.
+func recordAt(names []byte, unit, i uint) (r bitReader, ok bool) {
+	at := unit * unitSize
+	if at+i >= uint(len(names)) {
+		return r, false
+	}
+	offset := uint(names[at+i])
+	return bitReader{b: names, pos: 8 * (at + offset)}, offset > i // records are behind their offsets
+}
+
+// blockReader reads the records of a block. Its names and entryBits are the list's.
 type blockReader struct {
-	bits      bitReader
+	names     []byte
 	entryBits uint
+
+	unit   uint         // where it is
+	first  [maxKey]byte // the key of its first record
+	firstN int
 
 	key     [maxKey]byte
 	n       int // length of key
@@ -152,18 +177,29 @@ type blockReader struct {
 	entry   uint64
 }
 
-// next reads the next record; false if there is damage.
-func (r *blockReader) next() bool {
-	head := r.bits.take(6)
-	shared := int(head >> 1)
-	if r.bits.bad || shared > r.n {
+// open reads the first record of the block in a unit; false if there is damage.
+func (r *blockReader) open(unit uint) bool {
+	r.unit, r.firstN = unit, 0
+	if !r.read(0) {
 		return false
 	}
-	n, ok := r.bits.key(&r.key, shared)
+	r.firstN = copy(r.first[:], r.key[:r.n])
+	return true
+}
+
+// read reads record i of the block that is open; false if there is damage.
+func (r *blockReader) read(i uint) bool {
+	bits, ok := recordAt(r.names, r.unit, i)
 	if !ok {
 		return false
 	}
-	r.n, r.subtree = n, head&1 != 0
-	r.entry = r.bits.take(r.entryBits)
-	return !r.bits.bad
+	head := bits.take(headBits)
+	r.entry, r.subtree = bits.take(r.entryBits), head&1 != 0
+	shared := int(head >> 1)
+	if bits.bad || shared > r.firstN {
+		return false
+	}
+	copy(r.key[:shared], r.first[:])
+	r.n, ok = bits.key(&r.key, shared)
+	return ok
 }

@@ -24,13 +24,13 @@ func unmapFile(data []byte) { _ = unix.Munmap(data) }
 // forgetFile gives up the pages of a part of a mapping that begins at a page.
 func forgetFile(data []byte) bool { return unix.Madvise(data, unix.MADV_DONTNEED) == nil }
 
-// adviseFile asks for the regions that every query reads before the first one
+// adviseFile asks for the region that every query reads before the first one
 // does, and for the others to be read page by page. That the system does not
 // heed advice is no fault.
 func adviseFile(l *List) {
 	_ = unix.Madvise(l.data, unix.MADV_RANDOM)
 	page := os.Getpagesize()
-	r := l.regions[regionDir]
+	r := l.regions[regionTable]
 	if end := (int(r.off+r.len) + page - 1) / page * page; end <= len(l.data) {
 		_ = unix.Madvise(l.data[:end], unix.MADV_WILLNEED)
 	}

@@ -112,7 +112,7 @@ func topEntry(records records, limit uint64) uint64 {
 // those that they are about. If base is damaged it ends early and fault says so.
 func (b *builder) merged(base *List, fault *error) records {
 	return func(yield func([]byte, uint64) bool) {
-		old := recordReader{names: base.names, raw: base.blocks, records: base.records, entryBits: base.entryBits}
+		old := base.reader()
 		more := old.next()
 		for key, entry := range b.sorted() {
 			for more && compareRecords(old.key(), old.entry(), key, entry) < 0 {
@@ -150,13 +150,18 @@ func compareRecords(kx []byte, ex uint64, ky []byte, ey uint64) int {
 // recordReader reads all records of a file in order.
 type recordReader struct {
 	names     []byte
-	blocks    []uint32 // where blocks begin, or
-	raw       []byte   // the same as in a file
+	blocks    []byte // the region
 	records   uint64
 	entryBits uint
 
 	done  uint64 // records that were read
+	unit  int    // where the next one's block is, or a unit before
 	block blockReader
+}
+
+// reader reads l's records.
+func (l *List) reader() recordReader {
+	return recordReader{names: l.names, blocks: l.blocks, records: l.records, entryBits: l.entryBits}
 }
 
 // next reads the next record; false at the end, or if there is damage.
@@ -164,17 +169,17 @@ func (r *recordReader) next() bool {
 	if r.done == r.records {
 		return false
 	}
-	if r.done%perBlock == 0 {
-		at := 0
-		if i := int(r.done / perBlock); r.raw != nil {
-			at = int(number32(r.raw, i))
-		} else {
-			at = int(r.blocks[i])
-		}
-		r.block.bits = bitReader{b: r.names, pos: 8 * uint(at)}
-		r.block.entryBits, r.block.n = r.entryBits, 0
+	begins := r.done == 0
+	for 4*(r.unit+1) < len(r.blocks) && uint64(number32(r.blocks, r.unit+1)) <= r.done {
+		r.unit++
+		begins = true
 	}
-	if !r.block.next() {
+	if begins {
+		r.block.names, r.block.entryBits = r.names, r.entryBits
+		if !r.block.open(uint(r.unit)) {
+			return false
+		}
+	} else if !r.block.read(uint(r.done) - uint(number32(r.blocks, r.unit))) {
 		return false
 	}
 	r.done++

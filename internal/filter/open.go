@@ -61,7 +61,7 @@ func parse(data []byte) (*List, error) {
 	if err := l.decode(data, uint64(len(data))); err != nil {
 		return nil, err
 	}
-	for i, p := range []*[]byte{&l.filter, &l.dir, &l.slots, &l.blocks, &l.prefix, &l.names} {
+	for i, p := range []*[]byte{&l.table, &l.blocks, &l.prefix, &l.names} {
 		r := l.regions[i]
 		*p = data[r.off : r.off+r.len : r.off+r.len]
 	}

@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"runtime"
+	"sort"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/ledger"
@@ -19,7 +20,7 @@ type Record struct {
 func (l *List) Records() uint64 { return l.records }
 
 // Record is record n in the order of Names, from 0; false where there is none, or it is
-// damaged. It reads a block's records up to n.
+// damaged.
 func (l *List) Record(n uint64) (Record, bool) {
 	defer runtime.KeepAlive(l)
 	var r blockReader
@@ -34,18 +35,18 @@ func (l *List) Record(n uint64) (Record, bool) {
 	return out, ok
 }
 
-// seek reads a block up to record n.
+// seek reads record n.
 func (l *List) seek(r *blockReader, n uint64) bool {
-	if n >= l.records || 4*(n/perBlock) >= uint64(len(l.blocks)) {
+	if n >= l.records {
 		return false
 	}
-	*r = blockReader{bits: bitReader{b: l.names, pos: 8 * uint(number32(l.blocks, int(n/perBlock)))}, entryBits: l.entryBits}
-	for range n%perBlock + 1 {
-		if !r.next() {
-			return false
-		}
+	unit := sort.Search(len(l.blocks)/4, func(u int) bool { return uint64(number32(l.blocks, u)) > n }) - 1
+	r.names, r.entryBits = l.names, l.entryBits
+	if unit < 0 || !r.open(uint(unit)) {
+		return false
 	}
-	return true
+	i := uint(n) - uint(number32(l.blocks, unit))
+	return i == 0 || r.read(i)
 }
 
 // Below is the range of records from first to before next that are name or below it.

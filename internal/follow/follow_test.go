@@ -3,6 +3,7 @@ package follow
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -432,6 +433,29 @@ func TestAttacks(t *testing.T) {
 				t.Errorf("afterwards: %+v", s)
 			}
 		})
+	}
+}
+
+// An operator whose version has another format of the list has not lied: nobody is accused, and
+// nothing is fetched again and again.
+func TestListOfAnotherVersion(t *testing.T) {
+	l, dir := large(), t.TempDir()
+	l.Add(forger.Hosts(1)...)
+	e := l.EpochEntry()
+	b := l.List(e.Digest)
+	b[8] = 1
+	sum := sha256.Sum256(b[:248])
+	copy(b[248:], sum[:8])
+	e.Digest = sha256.Sum256(b)
+	l.SetList(e.Digest, b)
+	l.Add(e)
+	f := open(t, dir, l)
+	fails(t, f, Local, "version 1; this program reads version 3")
+	l.SetList(e.Digest, nil)
+	fails(t, f, Local, "version 1; this program reads version 3")
+	l.Epoch()
+	if !has(step(t, f), "host-0.example") {
+		t.Error("the next list is not followed")
 	}
 }
 

@@ -21,13 +21,17 @@ const entryOctets = 400
 // obtain has the list of an epoch on disk, and opens it.
 func (f *Follower) obtain(ctx context.Context, epoch ledger.Epoch) (*filter.List, error) {
 	list, err := f.openList(epoch, f.pause) // from before a crash, or the same as another epoch's
-	if err != nil {
+	if err != nil && !errors.Is(err, filter.ErrVersion) {
 		if err := f.make(ctx, epoch); err != nil {
 			return nil, err
 		}
-		if list, err = f.openList(epoch, f.pause); err != nil {
+		list, err = f.openList(epoch, f.pause)
+		if err != nil && !errors.Is(err, filter.ErrVersion) {
 			return nil, &Fault{Kind: Altered, Err: fmt.Errorf("the list of epoch entry %d: %w", epoch.Entry, err)}
 		}
+	}
+	if err != nil { // nobody has lied
+		return nil, &Fault{Kind: Local, Err: fmt.Errorf("the list of epoch entry %d: %w: operator and node need versions of shoji with one format", epoch.Entry, err)}
 	}
 	at := ledger.Checkpoint{Origin: f.tip.Origin, Size: list.Epoch(), Root: list.RootHash()}
 	err = ledger.VerifyConsistency(ctx, f.cfg.Log, at, f.tip)

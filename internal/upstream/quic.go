@@ -26,11 +26,7 @@ func newQUIC(s *security) *overQUIC {
 // dialQUIC connects over UDP.
 func dialQUIC(ctx context.Context, s *security, cfg *quic.Config) (*quic.Conn, error) {
 	return dial(ctx, s, func(c *tls.Config) (*quic.Conn, error) {
-		conn, err := quic.DialAddr(ctx, s.r.Addr.String(), c, cfg)
-		if e, ok := errors.AsType[*quic.TransportError](err); ok && e.ErrorCode.IsCryptoError() {
-			err = &HandshakeError{err}
-		}
-		return conn, err
+		return quic.DialAddr(ctx, s.r.Addr.String(), c, cfg)
 	})
 }
 
