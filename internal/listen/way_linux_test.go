@@ -8,14 +8,14 @@ import (
 )
 
 // While encrypted connections keep the processors, nobody comes to a plain socket: those who shake
-// hands and read queries answer what waits there.
+// hands, read queries and open oblivious ones answer what waits there.
 func TestEncryptedConnectionsMakeWay(t *testing.T) {
 	plain, err := Listen(Config{Handler: new(labHandler), Workers: 1, Addrs: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close() // whose own goroutines never come
-	cfg := secured(t)
+	cfg, key := targeted(t)
 	cfg.Beside = []*Server{plain}
 	s := serveSecure(t, cfg)
 	udp := dial(t, "udp", "", plain.Addrs()[0])
@@ -57,6 +57,25 @@ func TestEncryptedConnectionsMakeWay(t *testing.T) {
 	web := webClient(t, s.DoHAddrs()[0], nil)
 	waits("queries over HTTPS", func() {
 		fetch(t, web, "POST", s.DoHAddrs()[0], "/dns-query", packet(t, 0, "hit.example", true))
+	})
+	waits("an oblivious query", func() {
+		sealed, _, err := key.Seal(packet(t, 0, "hit.example", true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.unseal(0, sealed); err != nil {
+			t.Fatal(err)
+		}
+	})
+	waits("an oblivious query that does not open", func() {
+		sealed, _, err := key.Seal(packet(t, 0, "hit.example", true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed[len(sealed)-1] ^= 1
+		if _, _, err := s.unseal(0, sealed); err == nil {
+			t.Error("it opens")
+		}
 	})
 	plain.stopping.Store(true) // nothing is read any more
 	fetch(t, web, "POST", s.DoHAddrs()[0], "/dns-query", packet(t, 0, "hit.example", true))
