@@ -26,7 +26,11 @@ func newQUIC(s *security) *overQUIC {
 // dialQUIC connects over UDP.
 func dialQUIC(ctx context.Context, s *security, cfg *quic.Config) (*quic.Conn, error) {
 	return dial(ctx, s, func(c *tls.Config) (*quic.Conn, error) {
-		return quic.DialAddr(ctx, s.r.Addr.String(), c, cfg)
+		conn, err := quic.DialAddr(ctx, s.r.Addr.String(), c, cfg)
+		if e, ok := errors.AsType[*quic.TransportError](err); ok && e.ErrorCode.IsCryptoError() {
+			err = &HandshakeError{err}
+		}
+		return conn, err
 	})
 }
 

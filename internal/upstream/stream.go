@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -36,10 +37,24 @@ func dialTLS(ctx context.Context, s *security) (net.Conn, error) {
 		conn := tls.Client(below, c)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			below.Close()
-			return nil, err
+			return nil, unshaken(ctx, err)
 		}
 		return conn, nil
 	})
+}
+
+// HandshakeError is why a server was reached and TLS with it failed: it, or this side, does not take what the other says.
+type HandshakeError struct{ error }
+
+func (e *HandshakeError) Unwrap() error { return e.error }
+
+// unshaken is why a handshake over TCP failed: a HandshakeError unless the connection broke, or time was up.
+func unshaken(ctx context.Context, err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if ctx.Err() != nil || errors.Is(err, io.EOF) || ok && op.Op != "remote error" && op.Op != "local error" { // else an alert
+		return err
+	}
+	return &HandshakeError{err}
 }
 
 func (s *stream) ask(ctx context.Context, query []byte, accept func([]byte) bool) error {

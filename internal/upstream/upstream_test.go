@@ -239,6 +239,10 @@ func TestCertificates(t *testing.T) {
 			if (err == nil) != c.works || heard != c.works {
 				t.Errorf("%s by %q: %v, heard %v", transport, c.name, err, heard)
 			}
+			_, shaken := errors.AsType[*HandshakeError](err)
+			if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !c.works && !(shaken && untrusted) {
+				t.Errorf("%s by %q: %v does not say what failed", transport, c.name, err)
+			}
 		}
 	}
 }

@@ -57,20 +57,22 @@ type Cause uint8
 
 // The causes of statuses (RFC 9209 §2.3), each but the first two an error of the proxy's.
 const (
-	CauseTarget   Cause = iota // the target said so
-	CauseOK                    // the target said 200
-	CauseRequest               // the request is malformed
-	CauseDenied                // the target is none that this proxy is for
-	CauseFull                  // too many requests are under way
-	CauseTimeout               // the target does not answer
-	CauseRefused               // there is no connection to the target
-	CauseResponse              // the target's response is no oblivious one
+	CauseTarget      Cause = iota // the target said so
+	CauseOK                       // the target said 200
+	CauseRequest                  // the request is malformed
+	CauseDenied                   // the target is none that this proxy is for
+	CauseFull                     // too many requests are under way
+	CauseTimeout                  // the target does not answer
+	CauseRefused                  // there is no connection to the target
+	CauseCertificate              // the target's certificate is not trusted
+	CauseTLS                      // TLS with the target fails otherwise
+	CauseResponse                 // the target's response is no oblivious one
 	causes
 )
 
 func (c Cause) String() string {
 	return [causes]string{"received-status=", "received-status=200", "error=http_request_error", "error=http_request_denied", "error=connection_limit_reached",
-		"error=http_response_timeout", "error=connection_refused", "error=http_protocol_error"}[min(c, causes-1)]
+		"error=http_response_timeout", "error=connection_refused", "error=tls_certificate_error", "error=tls_protocol_error", "error=http_protocol_error"}[min(c, causes-1)]
 }
 
 // ProxyStatus is the Proxy-Status field of what came of a request.

@@ -33,7 +33,9 @@ package oblivious
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -138,12 +140,23 @@ func (p *Proxy) Carry(ctx context.Context, query string, message []byte) doh.Rel
 		return doh.Relayed{Status: http.StatusGatewayTimeout, Cause: doh.CauseTimeout}
 	case err != nil:
 		t.tell(p.log, err)
-		return doh.Relayed{Status: http.StatusBadGateway, Cause: doh.CauseRefused}
+		return doh.Relayed{Status: http.StatusBadGateway, Cause: unreached(err)}
 	}
 	return relayed(res)
 }
 
-// tell says why a target cannot be asked, once in a while: clients learn no more than that it cannot.
+// unreached is why there is no response of a target.
+func unreached(err error) doh.Cause {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return doh.CauseCertificate
+	}
+	if _, ok := errors.AsType[*upstream.HandshakeError](err); ok {
+		return doh.CauseTLS
+	}
+	return doh.CauseRefused
+}
+
+// tell says why a target cannot be asked, once in a while: clients learn no more than the kind of fault.
 func (t *target) tell(log *slog.Logger, err error) {
 	now, last := time.Now().Unix(), t.told.Load()
 	if (last == 0 || now-last >= int64(alarmEvery/time.Second) || now < last) && t.told.CompareAndSwap(last, now) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -28,7 +29,7 @@ type web struct {
 	seen  chan *http.Request
 }
 
-func startWeb(t *testing.T, handler http.HandlerFunc) *web {
+func startWeb(t *testing.T, handler http.HandlerFunc, adjust ...func(*tls.Config)) *web {
 	t.Helper()
 	w := &web{seen: make(chan *http.Request, 16), roots: x509.NewCertPool()}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
@@ -41,6 +42,9 @@ func startWeb(t *testing.T, handler http.HandlerFunc) *web {
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+	for _, f := range adjust {
+		f(s.TLS)
+	}
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	w.at = netip.MustParseAddrPort(s.Listener.Addr().String())
@@ -210,12 +214,44 @@ func TestATargetThatIsNotTrustedIsTold(t *testing.T) {
 	}
 	defer p.Close()
 	for range 3 {
-		if got := p.Carry(t.Context(), w.to("/dns-query"), []byte("octets")); got.Status != 502 {
+		if got := p.Carry(t.Context(), w.to("/dns-query"), []byte("octets")); got.Status != 502 || got.Cause != doh.CauseCertificate {
 			t.Errorf("%+v", got)
 		}
 	}
 	if text := told.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, r.String()) || !strings.Contains(text, "unknown authority") {
 		t.Errorf("told: %s", text)
+	}
+}
+
+// A target that can be connected to and speaks no TLS, or none that is taken, is told apart from one that cannot.
+func TestATargetWithoutTLS(t *testing.T) {
+	old := startWeb(t, func(http.ResponseWriter, *http.Request) {}, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	cut, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cut.Close()
+	go func() {
+		for {
+			c, err := cut.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	for what, c := range map[string]struct {
+		at    string
+		cause doh.Cause
+	}{
+		"TLS 1.2": {old.at.String(), doh.CauseTLS}, "HTTP": {plain.Listener.Addr().String(), doh.CauseTLS}, "closed at once": {cut.Addr().String(), doh.CauseRefused},
+	} {
+		w := &web{at: netip.MustParseAddrPort(c.at), roots: old.roots}
+		if got := w.proxy(t, "/dns-query").Carry(t.Context(), w.to("/dns-query"), []byte("octets")); got.Status != 502 || got.Cause != c.cause {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
 }
 
