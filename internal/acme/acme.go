@@ -25,8 +25,8 @@
 //
 // # Limits
 //
-// An attempt may take 10 minutes. http-01 has 64 connections at once, for 5 s each, and answers
-// nothing but the challenges under way.
+// An attempt may take 10 minutes. http-01 has 64 connections at once, 16 of one source, for one request and 5 s
+// each, and answers nothing but the challenges under way.
 //
 // # Known faults
 //

@@ -125,7 +125,7 @@ func (m *Manager) listen(at netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("ACME: http-01: %w", err)
 	}
-	m.doors = append(m.doors, netutil.LimitListener(l, httpConns))
+	m.doors = append(m.doors, &shared{Listener: netutil.LimitListener(l, httpConns), open: make(map[netip.Prefix]int)})
 	return nil
 }
 
@@ -140,9 +140,10 @@ func (m *Manager) Addrs() (all []net.Addr) {
 // serve answers http-01 until ctx ends.
 func (m *Manager) serve(ctx context.Context) {
 	s := &http.Server{
-		Handler: m, ReadHeaderTimeout: httpTime, ReadTimeout: httpTime, WriteTimeout: httpTime, IdleTimeout: httpTime, MaxHeaderBytes: maxHeader,
+		Handler: m, ReadHeaderTimeout: httpTime, ReadTimeout: httpTime, WriteTimeout: httpTime, MaxHeaderBytes: maxHeader,
 		DisableGeneralOptionsHandler: true, ErrorLog: slog.NewLogLogger(m.cfg.Log.Handler(), slog.LevelDebug),
 	}
+	s.SetKeepAlivesEnabled(false) // else who asks again keeps his place
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	var all sync.WaitGroup
