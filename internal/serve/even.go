@@ -25,7 +25,7 @@ import (
 type Even struct {
 	filtered, unfiltered *Server
 	shown, dropped       *Server // these two
-	uncounted            *Server // the filtered one, for what was counted already or is dropped
+	uncounted            *Server // the filtered one, for what is dropped
 	lag                  *lag
 }
 
@@ -53,15 +53,19 @@ func (s *Server) uncounted() *Server {
 	}
 }
 
-// Hit answers from memory, as Server.Hit does, but for a listed name that is new.
+// Hit answers from memory, as Server.Hit does, but for a listed name that is new. What it declines is not counted
+// as filtered: Miss does that.
 func (e *Even) Hit(q *dns.Query, out []byte) ([]byte, bool) {
 	start := len(out)
-	out, first := e.filtered.Hit(q, out)
+	isNew, filtered := e.isNew(q), e.filtered
+	if isNew {
+		filtered = e.uncounted
+	}
+	out, first := filtered.Hit(q, out)
 	middle := len(out)
 	out, second := e.unfiltered.Hit(q, out)
 	differ := first && !(second && bytes.Equal(out[start:middle], out[middle:]))
-	isNew := differ && e.isNew(q) // where both are the same, the list decided nothing
-	from, to, ok := start, middle, first && !isNew
+	from, to, ok := start, middle, first && !(isNew && differ) // where both are the same, the list decided nothing
 	if e.shown == e.unfiltered {
 		from, to, ok = middle, len(out), second
 	}
@@ -81,14 +85,12 @@ func (e *Even) isNew(q *dns.Query) bool {
 func (e *Even) Miss(ctx context.Context, q *dns.Query, out []byte) []byte {
 	asked := e.filtered.cfg.Now()
 	isNew := e.isNew(q)
-	switch {
-	case e.shown == e.filtered && !isOdd(q) && e.filtered.lists(q) && !e.filtered.uncovered(q): // Hit counted it
-		if isNew {
-			e.lag.wait(ctx)
-		}
-		out = e.uncounted.Miss(ctx, q, out)
-	default:
-		out = e.shown.Miss(ctx, q, out)
+	atOnce := e.shown == e.filtered && !isOdd(q) && e.filtered.lists(q) && !e.filtered.uncovered(q) // nobody is asked
+	if atOnce && isNew {
+		e.lag.wait(ctx)
+	}
+	out = e.shown.Miss(ctx, q, out)
+	if !atOnce {
 		e.lag.note(e.filtered.cfg.Now().Sub(asked))
 	}
 	if isNew { // from now on, so that whoever asks the same meanwhile waits as well

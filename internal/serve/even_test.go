@@ -170,6 +170,34 @@ func TestWhoAsksMeanwhileWaitsAsWell(t *testing.T) {
 	})
 }
 
+// What is filtered is counted once, whatever becomes of the query between what memory says and what the network does:
+// another one had the name covered, or a local alias leads to what is listed.
+func TestFilteredIsCountedOnce(t *testing.T) {
+	v := newLocalViews(t, "alias.example static\nalias.example. 60 IN CNAME evil.example.", "evil.example", "alias.example")
+	cfg := v.filtered.cfg
+	cfg.Cover = NewCover(&renewals{internet: v.internet})
+	counting := New(cfg)
+	f, _ := NewEven(counting, v.twin)
+	for i, between := range []func(q *dns.Query){
+		func(*dns.Query) {},
+		func(q *dns.Query) { cfg.Cover.covered.note(q, v.now) },
+		func(q *dns.Query) { f.lag.covered.note(q, v.now) },
+	} {
+		for _, question := range []string{"evil.example A", "evil.example ANY", "alias.example A"} {
+			before := counting.Filtered()
+			q := parse(t, question)
+			if _, ok := f.Hit(q, nil); !ok {
+				between(q)
+				f.Miss(t.Context(), q, nil)
+			}
+			if n := counting.Filtered() - before; n != 1 {
+				t.Errorf("%d, %s: counted %d times", i, question, n)
+			}
+			v.now = v.now.Add(2 * coverTime)
+		}
+	}
+}
+
 // slowInternet takes its time.
 type slowInternet struct {
 	*internet
