@@ -180,6 +180,83 @@ func TestSlowBodyIsCut(t *testing.T) {
 	})
 }
 
+// A connection without a query for the idle time is closed, whatever else comes on it: pings, also such as are cut so that
+// something has always begun, and requests that are taken back. Queries keep it.
+func TestOnlyQueriesKeepAConnection(t *testing.T) {
+	const ping = "\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678"
+	const block = "\x83\x87\x04\x0a/dns-query\x0f\x10\x17application/dns-message"
+	query := packet(t, 0, "hit.example", true)
+	for what, c := range map[string]struct {
+		send  func(i int) string
+		kept  bool
+		extra time.Duration // beyond the idle time
+	}{
+		"nothing": {send: func(int) string { return "" }},
+		"pings":   {send: func(int) string { return ping }},
+		"cut pings": {extra: messageTimeout, send: func(i int) string {
+			if i == 0 {
+				return ping[:4]
+			}
+			return ping[4:] + ping[:4]
+		}},
+		"resets": {extra: messageTimeout, send: func(i int) string {
+			id := string([]byte{0, 0, byte(i >> 7), byte(2*i + 1)})
+			return "\x00\x00" + string(byte(len(block))) + "\x01\x04" + id + block + "\x00\x00\x04\x03\x00" + id + "\x00\x00\x00\x08"
+		}},
+		"queries": {kept: true, send: func(i int) string {
+			id := string([]byte{0, 0, byte(i >> 7), byte(2*i + 1)})
+			return "\x00\x00" + string(byte(len(block))) + "\x01\x04" + id + block + "\x00\x00" + string(byte(len(query))) + "\x00\x01" + id + string(query)
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { keep(t, c.send, c.kept, c.extra) })
+		})
+	}
+}
+
+// keep has a client send something every two seconds, and sees when its connection is closed.
+func keep(t *testing.T, send func(i int) string, kept bool, extra time.Duration) {
+	s := newServer(secured(t))
+	s.misses.ctx = t.Context()
+	s.routes = s.cfg.Secure.routes()
+	client, server := net.Pipe()
+	st := newStream(s, server, netip.IPv6Loopback())
+	s.conns.add(st, netip.MustParseAddr("192.0.2.1"))
+	config := s.cfg.Secure.TLS()
+	config.NextProtos = []string{protocolHTTP}
+	go s.welcome(st, door{tls: config, http: true})
+	conn := tls.Client(client, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocolHTTP}})
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	ended := make(chan time.Duration, 1)
+	go func() {
+		io.Copy(io.Discard, conn)
+		ended <- time.Since(began)
+	}()
+	io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	for i := range 20 {
+		time.Sleep(2 * time.Second)
+		if _, err := io.WriteString(conn, send(i)); err != nil {
+			break
+		}
+	}
+	synctest.Wait()
+	switch {
+	case kept && len(ended) > 0:
+		t.Errorf("closed after %v", <-ended)
+	case !kept && len(ended) == 0:
+		t.Error("kept")
+	case !kept:
+		if d := <-ended; d < DefaultIdleTimeout || d > DefaultIdleTimeout+extra {
+			t.Errorf("closed after %v", d)
+		}
+	}
+	client.Close()
+	synctest.Wait()
+}
+
 func TestPathsThatTellAreRefused(t *testing.T) {
 	for what, paths := range map[string][2]string{
 		"length": {"/dns-query", "/unfiltered"}, "code": {"/dns-query", "/dns-clear"}, "same": {"/a", "/a"}, "no path": {"a", "b"}, "query": {"/a?", "/b?"},

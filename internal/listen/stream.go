@@ -2,10 +2,8 @@ package listen
 
 import (
 	"encoding/binary"
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -69,6 +67,7 @@ type stream struct {
 	http      *https    // nil: messages have their lengths before them
 	oldest    time.Time // when the request over HTTP began that has waited longest for its end
 	begun     time.Time // when what is not whole began to arrive
+	asked     time.Time // when a query last came, or its reply was waited for
 	broken    bool      // a write failed while requests were read
 	done      uint      // queries that were read
 	out       []byte    // replies to hits, collected
@@ -139,6 +138,7 @@ func (st *stream) serve() {
 
 // read reads queries and answers them, until there is nothing more to read.
 func (st *stream) read() {
+	st.asked = time.Now()
 	have, ok := st.beginning() // octets of in that are not consumed
 	for ok {
 		if have > 0 && st.begun.IsZero() {
@@ -249,32 +249,6 @@ func (st *stream) dry() bool {
 	return st.send() && st.readUntil()
 }
 
-// waits reports whether a read failed only because the client was silent while
-// replies are due to it: such a client is not idle.
-func (st *stream) waits(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) && len(st.slots) > 0 && !st.s.stopping.Load()
-}
-
-// readUntil sets the read deadline: for the rest of a message that has begun,
-// or else for the next one. Deadlines that differ little are left as they are.
-// It reports false when the server stops.
-func (st *stream) readUntil() bool {
-	var by time.Time
-	if st.begun.IsZero() {
-		idle := st.s.conns.idle(st.s.cfg.IdleTimeout)
-		by = time.Now().Add(idle)
-		if early := by.Sub(st.readBy); early >= 0 && early < idle/8 {
-			return !st.s.stopping.Load()
-		}
-	} else {
-		by = st.begun.Add(messageTimeout)
-	}
-	st.readBy = by
-	st.conn.SetReadDeadline(by)
-	// stop raises stopping before it sets its own deadline, so one of the two is seen.
-	return !st.s.stopping.Load()
-}
-
 // resize makes in longer where a read filled it, and gives a long one back when
 // nothing is left in it. have octets stay.
 func (st *stream) resize(have int, filled bool) {
@@ -327,6 +301,7 @@ func (st *stream) consume(b []byte) (used int, ok bool) {
 
 // work counts a query; over TLS, after wayQueries of them it makes way for plain ones.
 func (st *stream) work() {
+	st.asked = st.now
 	if st.tls {
 		if st.done++; st.done%wayQueries == 0 {
 			st.s.MakeWay()
