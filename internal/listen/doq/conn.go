@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 
 	"github.com/shoji-dns/shoji/internal/listen"
 	"github.com/shoji-dns/shoji/internal/listen/doh"
@@ -31,11 +32,21 @@ func (s *Server) accept(ctx context.Context, d *door) error {
 		s.shaken.Add(1)
 		context.AfterFunc(c.Context(), func() { s.shaken.Add(-1) })
 		if d.web {
-			go s.web.ServeQUICConn(c)
+			s.webs.Go(func() { s.web(c) })
 			continue
 		}
 		s.conns.Go(func() { s.dedicated(ctx, c) })
 	}
+}
+
+// web answers the requests of one connection of HTTP/3.
+func (s *Server) web(c *quic.Conn) {
+	const code = quic.ApplicationErrorCode(http3.ErrCodeNoError)
+	stop := context.AfterFunc(s.lasts, func() { c.CloseWithError(code, "") })
+	defer stop()
+	idle := s.watch(c, code)
+	h := http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.request(idle, w, r) }), MaxHeaderBytes: maxHeaders}
+	h.ServeQUICConn(c)
 }
 
 // dedicated answers the streams of one connection.
@@ -45,13 +56,14 @@ func (s *Server) dedicated(ctx context.Context, c *quic.Conn) {
 	g := listen.Guest{
 		From: source(c.RemoteAddr()), View: s.cfg.Secure.Named(c.ConnectionState().TLS.ServerName), Dedicated: true,
 	}
+	idle := s.watch(c, noError)
 	for {
 		stream, err := c.AcceptStream(ctx)
 		if err != nil {
 			return
 		}
 		go func() {
-			if err := s.stream(g, stream); err != nil {
+			if err := s.stream(g, idle, stream); err != nil {
 				c.CloseWithError(protocolError, err.Error())
 			}
 		}()
@@ -65,7 +77,7 @@ var (
 )
 
 // stream answers one query. An error is one of the connection.
-func (s *Server) stream(g listen.Guest, stream *quic.Stream) error {
+func (s *Server) stream(g listen.Guest, idle *idle, stream *quic.Stream) error {
 	stream.SetReadDeadline(time.Now().Add(messageTime))
 	query, err := readQuery(stream)
 	switch {
@@ -76,7 +88,9 @@ func (s *Server) stream(g listen.Guest, stream *quic.Stream) error {
 		stream.CancelWrite(internalError)
 		return nil
 	}
+	answered := idle.query()
 	reply, _, err := s.cfg.Listen.Answer(stream.Context(), g, query, make([]byte, 2, 512))
+	answered()
 	switch {
 	case errors.Is(err, listen.ErrKeepalive) || errors.Is(err, listen.ErrNoQuery):
 		return err
@@ -122,10 +136,10 @@ func short(err error) error {
 }
 
 // request answers a request over HTTP/3.
-func (s *Server) request(w http.ResponseWriter, r *http.Request) {
+func (s *Server) request(idle *idle, w http.ResponseWriter, r *http.Request) {
 	switch sec := &s.cfg.Secure; {
 	case sec.Relay != nil && r.URL.Path == sec.RelayPath:
-		s.relay(w, r)
+		s.relay(idle, w, r)
 		return
 	case sec.Oblivious != nil && r.URL.Path == odoh.ConfigsPath:
 		s.configs(w, r)
@@ -143,7 +157,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) {
 	}
 	g := listen.Guest{From: remote(r), View: view}
 	if s.cfg.Secure.Oblivious != nil && r.Method == http.MethodPost && r.Header.Get("Content-Type") == doh.TypeOblivious {
-		s.oblivious(w, r, g)
+		s.oblivious(idle, w, r, g)
 		return
 	}
 	query, status := message(w, r)
@@ -151,7 +165,9 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
+	answered := idle.query()
 	reply, ttl, err := s.cfg.Listen.Answer(r.Context(), g, query, nil)
+	answered()
 	switch {
 	case errors.Is(err, listen.ErrNoQuery):
 		w.WriteHeader(http.StatusBadRequest)

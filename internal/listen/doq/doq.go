@@ -17,7 +17,8 @@
 // # Limits
 //
 // Connections count among those of package listen, in all and for each source. Of each, 100
-// streams may be open, a query has 4 s to arrive and a client 4 s to read a reply. A connection's
+// streams may be open, a query has 4 s to arrive and a client 4 s to read a reply. A connection without a query for the
+// idle time ends, whatever else comes on it. A connection's
 // windows are 64 KiB at first. What a client cancels keeps its place in the
 // pool of package listen until it ends (the QUIC kin of CVE-2023-44487). More than handshakeLoad handshakes under way
 // have new clients prove their addresses first (Retry, RFC 9000 §8.1.2). Handshakes have 4 s. What QUIC itself
@@ -38,7 +39,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -91,15 +91,17 @@ type Config struct {
 	DoQ []netip.AddrPort // for dedicated connections
 	DoH []netip.AddrPort // for HTTP/3
 
-	IdleTimeout time.Duration // of a connection; 0 is listen.DefaultIdleTimeout
+	IdleTimeout time.Duration // of a connection without queries; 0 is listen.DefaultIdleTimeout
 }
 
 // Server owns the sockets of one Config.
 type Server struct {
 	cfg   Config
 	doors []*door
-	web   *http3.Server
-	conns sync.WaitGroup
+	conns sync.WaitGroup // dedicated ones
+	webs  sync.WaitGroup // those of HTTP/3, which end with lasts
+	lasts context.Context
+	end   context.CancelFunc
 
 	admitted atomic.Int64 // connections, in their handshake or after it
 	shaken   atomic.Int64 // of them, after it
@@ -120,7 +122,7 @@ func Listen(cfg Config) (*Server, error) {
 		cfg.IdleTimeout = listen.DefaultIdleTimeout
 	}
 	s := &Server{cfg: cfg}
-	s.web = &http3.Server{Handler: http.HandlerFunc(s.request), MaxHeaderBytes: maxHeaders, IdleTimeout: cfg.IdleTimeout}
+	s.lasts, s.end = context.WithCancel(context.Background())
 	for i, addrs := range [][]netip.AddrPort{cfg.DoQ, cfg.DoH} {
 		for _, at := range addrs {
 			if err := s.open(at, i == 1); err != nil {
@@ -257,13 +259,15 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.conns.Wait()
+	s.end()
+	s.webs.Wait()
 	s.Close()
 	return err
 }
 
 // Close closes the sockets.
 func (s *Server) Close() {
-	s.web.Close()
+	s.end()
 	for _, d := range s.doors {
 		d.listener.Close()
 		d.via.Close()

@@ -82,7 +82,7 @@ func start(t *testing.T, change func(*listen.Config)) (*Server, *listen.Server) 
 		t.Fatal(err)
 	}
 	free := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
-	s, err := Listen(Config{Listen: l, Secure: cfg.Secure, DoQ: free, DoH: free})
+	s, err := Listen(Config{Listen: l, Secure: cfg.Secure, DoQ: free, DoH: free, IdleTimeout: cfg.IdleTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}

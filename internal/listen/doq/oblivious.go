@@ -18,13 +18,15 @@ const (
 )
 
 // oblivious answers an oblivious query as its target (RFC 9230 §4.3).
-func (s *Server) oblivious(w http.ResponseWriter, r *http.Request, g listen.Guest) {
+func (s *Server) oblivious(idle *idle, w http.ResponseWriter, r *http.Request, g listen.Guest) {
 	query, status := body(w, r)
 	if status != 0 {
 		w.WriteHeader(status)
 		return
 	}
+	answered := idle.query()
 	reply, err := s.cfg.Listen.AnswerOblivious(r.Context(), g, query)
+	answered()
 	switch {
 	case errors.Is(err, odoh.ErrKey):
 		w.WriteHeader(http.StatusUnauthorized)
@@ -45,7 +47,7 @@ func (s *Server) configs(w http.ResponseWriter, r *http.Request) {
 }
 
 // relay carries an oblivious query to another target, as a proxy.
-func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
+func (s *Server) relay(idle *idle, w http.ResponseWriter, r *http.Request) {
 	bad := 0
 	var query []byte
 	switch {
@@ -58,8 +60,10 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 	}
 	done := doh.Relayed{Status: bad, Cause: doh.CauseRequest}
 	if bad == 0 {
+		answered := idle.query()
 		var err error
-		if done, err = s.cfg.Listen.Carry(r.Context(), remote(r), r.URL.RawQuery, query); err != nil {
+		done, err = s.cfg.Listen.Carry(r.Context(), remote(r), r.URL.RawQuery, query)
+		if answered(); err != nil {
 			return // nobody waits for the reply
 		}
 	}
