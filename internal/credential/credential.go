@@ -14,7 +14,7 @@
 //
 // Without files a self-signed certificate is made, and kept in the folder where one is
 // named. Nobody trusts it by itself; clients may know it by its pin (RFC 7858 §4.2), which stays
-// when the certificate is renewed at a start, or made for other names.
+// when the certificate is renewed, in the last month of its life, or made for other names.
 //
 // # Session tickets
 //
@@ -134,7 +134,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, poke: make(chan struct{}, 1)}
 	rand.Read(s.ticket[:])
 	if cfg.Cert == "" {
-		pair, err := selfSigned(cfg, time.Now())
+		pair, err := selfSigned(cfg, nil, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +190,11 @@ func (s *Store) Pin() string {
 	if current == nil {
 		return ""
 	}
-	sum := sha256.Sum256(current.Leaf.RawSubjectPublicKeyInfo)
+	return pin(current)
+}
+
+func pin(c *tls.Certificate) string {
+	sum := sha256.Sum256(c.Leaf.RawSubjectPublicKeyInfo)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
@@ -242,9 +246,10 @@ func (s *Store) rotate() {
 	}
 }
 
-// look puts files that have changed in force.
+// look puts files that have changed in force, or a self-signed certificate in the place of one that ends soon.
 func (s *Store) look(now time.Time) {
 	if s.cfg.Cert == "" {
+		s.renew(now)
 		return
 	}
 	if seen := s.stamps(); seen != s.seen || s.fault != "" {

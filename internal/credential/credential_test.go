@@ -191,12 +191,12 @@ func TestSelfSignedIsKept(t *testing.T) {
 	if open() != first {
 		t.Error("an address more, and another pin")
 	}
-	more, err := selfSigned(c, time.Now())
+	more, err := selfSigned(c, nil, time.Now())
 	if err != nil || more.Leaf.VerifyHostname("::1") != nil {
 		t.Errorf("an address more, and the same certificate: %v", err)
 	}
 	for what, now := range map[string]time.Time{"ends soon": time.Now().Add(selfLife - selfRenew), "from a clock that was ahead": time.Now().Add(-48 * time.Hour)} {
-		later, err := selfSigned(c, now)
+		later, err := selfSigned(c, nil, now)
 		if err != nil || !now.Before(later.Leaf.NotAfter.Add(-selfRenew)) || later.Leaf.NotBefore.After(now) || !bytes.Equal(later.Leaf.RawSubjectPublicKeyInfo, more.Leaf.RawSubjectPublicKeyInfo) {
 			t.Errorf("one that %s: %v to %v, %v", what, later.Leaf.NotBefore, later.Leaf.NotAfter, err)
 		}
@@ -213,6 +213,61 @@ func TestSelfSignedIsKept(t *testing.T) {
 			t.Errorf("a damaged file became %d octets, %v", len(left), err)
 		}
 	}
+}
+
+// A self-signed certificate is renewed while the server runs, with the same pin; where that cannot be written, the one
+// in force stays and it is told each hour.
+func TestSelfSignedIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told journal
+		cfg := Config{Names: []string{"one.example"}, Dir: filepath.Join(t.TempDir(), "tls"), Log: slog.New(slog.NewTextHandler(&told, nil))}
+		const left = time.Hour // until it is time
+		if _, err := selfSigned(cfg, nil, time.Now().Add(selfRenew-selfLife+left)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := s.current.Load()
+		go s.Run(t.Context())
+		time.Sleep(left - ReloadEvery)
+		synctest.Wait()
+		if s.current.Load() != first {
+			t.Error("renewed before its time")
+		}
+		path := filepath.Join(cfg.Dir, selfFile)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "garbage")
+		time.Sleep(2 * AlarmEvery)
+		synctest.Wait()
+		if text := told.take(); strings.Count(text, "level=ERROR") != 2 || s.current.Load() != first {
+			t.Errorf("a damaged file: %s", text)
+		}
+		write(t, path, string(good))
+		time.Sleep(2 * ReloadEvery)
+		synctest.Wait()
+		renewed := s.current.Load()
+		if !lasts(renewed.Leaf, time.Now()) || !bytes.Equal(renewed.Leaf.RawSubjectPublicKeyInfo, first.Leaf.RawSubjectPublicKeyInfo) || renewed.Leaf.VerifyHostname("one.example") != nil {
+			t.Errorf("until %v", renewed.Leaf.NotAfter)
+		}
+		if kept, err := tls.LoadX509KeyPair(path, path); err != nil || !bytes.Equal(kept.Certificate[0], renewed.Certificate[0]) {
+			t.Errorf("another one is on disk: %v", err)
+		}
+		if err := os.RemoveAll(cfg.Dir); err != nil { // the key is in memory still
+			t.Fatal(err)
+		}
+		for _, dir := range []string{cfg.Dir, ""} {
+			s.cfg.Dir = dir
+			before := s.Until()
+			if s.look(before); !s.Until().After(before) || s.Pin() != pin(first) {
+				t.Errorf("in folder %q: until %v", dir, s.Until())
+			}
+		}
+	})
 }
 
 // resumes shakes hands and reports whether that resumed what a ticket is for.

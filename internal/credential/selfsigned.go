@@ -24,24 +24,24 @@ import (
 
 const (
 	// selfLife is how long a self-signed certificate is valid: clients pin its key, so its
-	// end has no use but to be renewed at a start within the last month.
+	// end has no use but to be renewed within the last month.
 	selfLife  = 398 * 24 * time.Hour
 	selfRenew = 30 * 24 * time.Hour
 	selfFile  = "self-signed.pem"
 )
 
 // selfSigned is the certificate that is kept in cfg.Dir, or a new one. Its key stays where there
-// is one, as clients may have written its pin down; a file that cannot be read is an error for the same reason.
-func selfSigned(cfg Config, now time.Time) (*tls.Certificate, error) {
+// is one, as clients may have written its pin down; a file that cannot be read is an error for the same reason. key is that
+// of the certificate in force; nil: there is none.
+func selfSigned(cfg Config, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
 	path := filepath.Join(cfg.Dir, selfFile)
-	var key crypto.Signer
 	if cfg.Dir != "" {
 		kept, err := tls.LoadX509KeyPair(path, path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return nil, fmt.Errorf("self-signed certificate %s: %w. Restore the file, or remove it for another one: clients that know its pin then have to be told the new one", path, err)
-		case covers(kept.Leaf, cfg) && now.After(kept.Leaf.NotBefore) && now.Add(selfRenew).Before(kept.Leaf.NotAfter):
+		case covers(kept.Leaf, cfg) && lasts(kept.Leaf, now):
 			return &kept, nil
 		default:
 			key, _ = kept.PrivateKey.(crypto.Signer)
@@ -61,6 +61,27 @@ func selfSigned(cfg Config, now time.Time) (*tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(text, text)
 	return &pair, err
+}
+
+// lasts reports whether a self-signed certificate is not to be renewed yet.
+func lasts(leaf *x509.Certificate, now time.Time) bool {
+	return now.After(leaf.NotBefore) && now.Add(selfRenew).Before(leaf.NotAfter)
+}
+
+// renew has a self-signed certificate that ends soon replaced by one of the same key.
+func (s *Store) renew(now time.Time) {
+	current := s.current.Load()
+	if lasts(current.Leaf, now) {
+		return
+	}
+	key, _ := current.PrivateKey.(crypto.Signer)
+	pair, err := selfSigned(s.cfg, key, now)
+	if err == nil {
+		s.current.Store(pair)
+		s.cfg.Log.Info("self-signed certificate renewed", "until", pair.Leaf.NotAfter, "pin", s.Pin())
+	} else if now.Sub(s.alarm) >= AlarmEvery {
+		s.alarmAt(now, err)
+	}
 }
 
 // covers reports whether a certificate is for all that cfg asks for.
