@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/credential"
 )
 
@@ -170,24 +172,26 @@ func TestECH(t *testing.T) {
 	}
 }
 
-// TestDamagedECHKey: serve says which file is damaged, and what to do.
+// TestDamagedECHKey: serve says which file is damaged, and what to do, and begins with another key.
 func TestDamagedECHKey(t *testing.T) {
-	dir := t.TempDir()
-	conf, keys := filepath.Join(dir, "shoji.yaml"), filepath.Join(dir, "state", "tls", "ech")
-	if err := os.MkdirAll(keys, 0o700); err != nil {
+	conf, err := config.Parse([]byte("encrypted: {dot: ['127.0.0.1:0'], filtered: {name: dns1.example}}"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for path, text := range map[string]string{
-		conf: "listen: {filtered: ['127.0.0.1:0'], unfiltered: []}\nencrypted: {dot: ['127.0.0.1:0'], filtered: {name: dns1.example}}\n",
-		filepath.Join(keys, "00000000-20260101T000000Z.pem"): "garbage",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	conf.State = t.TempDir()
+	if err := os.MkdirAll(echFolder(conf), 0o700); err != nil {
+		t.Fatal(err)
 	}
-	var out strings.Builder
-	status := run(t.Context(), []string{"serve", "--lab", "--config", conf, "--state", filepath.Join(dir, "state")}, terminal{strings.NewReader(""), &out, &out})
-	if status == exitOK || !strings.Contains(out.String(), "00000000-20260101T000000Z.pem") || !strings.Contains(out.String(), "Remove the file") {
-		t.Errorf("status %d: %s", status, out.String())
+	const file = "00000000-20260101T000000Z.pem"
+	if err := os.WriteFile(filepath.Join(echFolder(conf), file), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	n := &node{conf: conf, log: slog.New(slog.NewTextHandler(&told, nil))}
+	if err := n.openECH(); err != nil || n.echList() == nil {
+		t.Fatal(err)
+	}
+	if text := told.String(); !strings.Contains(text, file) || !strings.Contains(text, "Remove the file") {
+		t.Errorf("told: %s", text)
 	}
 }

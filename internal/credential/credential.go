@@ -30,7 +30,8 @@
 // the outer ClientHello has the public name, the same for all (RFC 9849). A key is a file of its own, as RFC
 // 9934 writes them; the newest is told to clients, and those before it go on being taken, so that
 // a client with an older configuration is served. One that fits no key is told the newest
-// configuration within its handshake. A key is on disk before it is told.
+// configuration within its handshake. A key is on disk before it is told. Those before the last that is taken are removed, at a
+// start and with each new key; a file that is no key, or a damaged one, is left alone and told of.
 //
 // # Known faults
 //

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +36,8 @@ const (
 	lookECH = time.Minute
 	// maxECHFile is the longest key file that is read, in octets; one has some 300.
 	maxECHFile = 64 << 10
+	// maxECHFiles is how many of the newest files are looked at for keys, where there are others among them.
+	maxECHFiles = 64
 )
 
 // The types of the blocks of a key file (RFC 9934 §3).
@@ -71,6 +76,7 @@ type published struct {
 
 // echKey is one key and its file.
 type echKey struct {
+	file   string // its name
 	number uint64
 	made   time.Time
 	config ech.Config
@@ -79,13 +85,13 @@ type echKey struct {
 
 // echFile is how key files are called: by a number, by which they are ordered, and the time at which
 // the key was made.
-var echFile = regexp.MustCompile(`^([0-9]{8})-([0-9]{8}T[0-9]{6}Z)\.pem$`)
+var echFile = regexp.MustCompile(`^([0-9]{8,18})-([0-9]{8}T[0-9]{6}Z)\.pem$`)
 
 const echTime = "20060102T150405Z"
 
 // OpenECH reads the keys, and makes one where none is there, the newest is too old or has another
-// public name. A file that cannot be used is an error that names it. Where a new key cannot be
-// written and there are older ones, those are in force.
+// public name. Files that are no keys, or damaged ones, are told of by their names, and left alone. Where a new key
+// cannot be written and there are older ones, those are in force.
 func OpenECH(cfg ECHConfig) (*ECH, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -100,9 +106,17 @@ func OpenECH(cfg ECHConfig) (*ECH, error) {
 	if err := durable.RemoveLeftovers(cfg.Folder); err != nil {
 		return nil, err
 	}
-	var err error
-	if e.held, err = readECH(cfg.Folder); err != nil {
+	var faults, err error
+	if e.held, faults, err = readECH(cfg.Folder, 1+cfg.Old); err != nil {
 		return nil, err
+	}
+	if faults != nil {
+		e.alarmAt(time.Now(), faults)
+	}
+	if names, err := others(cfg.Folder); err != nil {
+		return nil, err
+	} else if len(names) > 0 {
+		cfg.Log.Warn("files that are no ECH keys by their names are left alone", "folder", cfg.Folder, "files", strings.Join(names, ", "))
 	}
 	if err := e.begin(time.Now()); err != nil {
 		return nil, err
@@ -113,14 +127,18 @@ func OpenECH(cfg ECHConfig) (*ECH, error) {
 // begin puts the keys in force, with a new one where it is time. As while the server runs, a full disk
 // is no reason to answer nobody.
 func (e *ECH) begin(now time.Time) error {
+	var err error
 	if e.due(now) {
-		err := e.renew(now)
+		err = e.renew(now)
 		if unwritten := (*durable.Error)(nil); err != nil && (len(e.held) == 0 || !errors.As(err, &unwritten)) {
 			return err
 		}
-		if err != nil {
-			e.alarmAt(now, err)
-		}
+	}
+	if err == nil {
+		err = e.forget()
+	}
+	if err != nil {
+		e.alarmAt(now, err)
 	}
 	e.publish()
 	return nil
@@ -129,88 +147,115 @@ func (e *ECH) begin(now time.Time) error {
 // PublishedECH is the list of configurations that a server with this folder tells; nil where it
 // has not made a key yet.
 func PublishedECH(folder string) ([]byte, error) {
-	held, err := readECH(folder)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(held) == 0 {
+	held, faults, err := readECH(folder, 1)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(held) == 0 && faults == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || len(held) == 0 {
+		return nil, errors.Join(faults, err)
 	}
 	return ech.List(held[0].config.Bytes()), nil
 }
 
-// echFiles are the names of a folder's key files.
-func echFiles(folder string) (out []string, err error) {
+// named is the key of a file as its name tells of it; false where that is no key's.
+func named(file string) (echKey, bool) {
+	m := echFile.FindStringSubmatch(file)
+	if m == nil {
+		return echKey{}, false
+	}
+	number, _ := strconv.ParseUint(m[1], 10, 64) // which 18 digits fit into
+	made, err := time.Parse(echTime, m[2])
+	return echKey{file: file, number: number, made: made}, err == nil
+}
+
+// echFiles are a folder's key files, as their names tell of them, the newest first.
+func echFiles(folder string) (out []echKey, err error) {
 	files, err := os.ReadDir(folder)
 	for _, f := range files {
-		if echFile.MatchString(f.Name()) {
-			out = append(out, f.Name())
+		if k, ok := named(f.Name()); ok {
+			out = append(out, k)
 		}
 	}
+	slices.SortFunc(out, func(a, b echKey) int { return -cmp.Or(cmp.Compare(a.number, b.number), a.made.Compare(b.made)) })
 	return out, err
 }
 
-// readECH reads the keys of a folder, the newest first, as many as are taken at most.
-func readECH(folder string) ([]echKey, error) {
+// others are the names of the first files in a folder that are not called as keys are.
+func others(folder string) (names []string, err error) {
+	files, err := os.ReadDir(folder)
+	for _, f := range files {
+		if _, ok := named(f.Name()); !ok && len(names) < maxECHFiles {
+			names = append(names, f.Name())
+		}
+	}
+	return names, err
+}
+
+// readECH reads the newest keys of a folder, the newest first, and no more than most. faults are the files that are
+// called as keys are and cannot be used.
+func readECH(folder string, most int) (held []echKey, faults, err error) {
 	files, err := echFiles(folder)
+	for _, k := range files[:min(len(files), maxECHFiles)] {
+		if len(held) == most {
+			break
+		}
+		if err := k.read(folder); err != nil {
+			faults = errors.Join(faults, err)
+			continue
+		}
+		held = append(held, k)
+	}
+	return held, faults, err
+}
+
+// read reads the key from its file.
+func (k *echKey) read(folder string) error {
+	path := filepath.Join(folder, k.file)
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	slices.Sort(files)
-	slices.Reverse(files)
-	var out []echKey
-	for _, name := range files[:min(len(files), MaxECHKeys)] {
-		m := echFile.FindStringSubmatch(name)
-		path := filepath.Join(folder, name)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		k, err := parseECH(text)
-		if err != nil {
-			return nil, fmt.Errorf("ECH key %s: %w. Remove the file, and a new key is made; clients that have its configuration are told the new one", path, err)
-		}
-		if k.number, err = strconv.ParseUint(m[1], 10, 64); err != nil {
-			return nil, err
-		}
-		if k.made, err = time.Parse(echTime, m[2]); err != nil {
-			return nil, fmt.Errorf("ECH key %s: its name has no time: %w", path, err)
-		}
-		out = append(out, k)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxECHFile+1))
+	if err == nil {
+		k.config, k.secret, err = parseECH(text)
 	}
-	return out, nil
+	if err != nil {
+		return fmt.Errorf("ECH key %s: %w. Remove the file; clients that have its configuration are told the newest one", path, err)
+	}
+	return nil
 }
 
 // parseECH reads a key file: a private key in PKCS #8, and a list of the configuration that is
 // its own (RFC 9934 §3).
-func parseECH(text []byte) (k echKey, err error) {
+func parseECH(text []byte) (config ech.Config, secret []byte, err error) {
 	if len(text) > maxECHFile {
-		return k, fmt.Errorf("%d octets are more than %d", len(text), maxECHFile)
+		return config, nil, fmt.Errorf("%d octets are more than %d", len(text), maxECHFile)
 	}
 	first, rest := pem.Decode(text)
 	if first == nil || first.Type != blockKey {
-		return k, errors.New("it does not begin with a private key in PEM")
+		return config, nil, errors.New("it does not begin with a private key in PEM")
 	}
 	second, _ := pem.Decode(rest)
 	if second == nil || second.Type != blockECHC {
-		return k, errors.New("no ECHCONFIG in PEM stands behind the private key")
+		return config, nil, errors.New("no ECHCONFIG in PEM stands behind the private key")
 	}
 	private, err := x509.ParsePKCS8PrivateKey(first.Bytes)
 	if err != nil {
-		return k, err
+		return config, nil, err
 	}
 	key, ok := private.(*ecdh.PrivateKey)
 	if !ok || key.Curve() != ecdh.X25519() {
-		return k, errors.New("its private key is not of X25519")
+		return config, nil, errors.New("its private key is not of X25519")
 	}
 	all, err := ech.Usable(second.Bytes)
 	if err != nil {
-		return k, err
+		return config, nil, err
 	}
 	if len(all) != 1 || !bytes.Equal(all[0].PublicKey, key.PublicKey().Bytes()) {
-		return k, errors.New("its configuration is not that of its private key")
+		return config, nil, errors.New("its configuration is not that of its private key")
 	}
-	return echKey{config: all[0], secret: key.Bytes()}, nil
+	return all[0], key.Bytes(), nil
 }
 
 // due reports whether there has to be a newer key.
@@ -236,10 +281,15 @@ func (e *ECH) renew(now time.Time) error {
 	}
 	var id [1]byte
 	rand.Read(id[:])
-	k := echKey{made: now.UTC(), secret: private.Bytes()}
-	if len(e.held) > 0 {
-		k.number = e.held[0].number + 1
+	files, err := echFiles(e.cfg.Folder)
+	if err != nil && len(e.held) == 0 {
+		return err
 	}
+	k := echKey{made: now.UTC(), secret: private.Bytes()}
+	for _, other := range slices.Concat(files, e.held) { // also one that cannot be used
+		k.number = max(k.number, other.number+1)
+	}
+	k.file = fmt.Sprintf("%08d-%s.pem", k.number, k.made.Format(echTime))
 	if k.config, err = ech.New(id[0], private.PublicKey(), e.cfg.PublicName, e.cfg.Longest); err != nil {
 		return fmt.Errorf("ECH: public name: %w", err)
 	}
@@ -254,30 +304,33 @@ func (e *ECH) renew(now time.Time) error {
 		return err
 	}
 	e.held = slices.Insert(e.held, 0, k)
-	return e.forget()
-}
-
-// forget removes the keys that are no longer taken.
-func (e *ECH) forget() error {
-	for len(e.held) > 1+e.cfg.Old {
-		last := len(e.held) - 1
-		if err := durable.Remove(e.path(e.held[last])); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		e.held = e.held[:last]
-	}
+	e.held = e.held[:min(len(e.held), 1+e.cfg.Old)]
 	return nil
 }
 
-func (e *ECH) path(k echKey) string {
-	return filepath.Join(e.cfg.Folder, fmt.Sprintf("%08d-%s.pem", k.number, k.made.Format(echTime)))
+// forget removes the keys that are no longer taken: those before the oldest that is, if all come from here. What is no
+// key is left alone.
+func (e *ECH) forget() error {
+	if e.cfg.Every == 0 || len(e.held) <= e.cfg.Old {
+		return nil
+	}
+	files, err := echFiles(e.cfg.Folder)
+	oldest := slices.IndexFunc(files, func(k echKey) bool { return k.file == e.held[e.cfg.Old].file })
+	for _, k := range files[oldest+1:] {
+		if oldest >= 0 && k.read(e.cfg.Folder) == nil {
+			err = errors.Join(err, durable.Remove(e.path(k)))
+		}
+	}
+	return err
 }
+
+func (e *ECH) path(k echKey) string { return filepath.Join(e.cfg.Folder, k.file) }
 
 // publish puts the keys in force, of which there is one at least. The newest is what is told to clients, also to those
 // that come with one that is not known any more.
 func (e *ECH) publish() {
 	p := &published{list: ech.List(e.held[0].config.Bytes())}
-	for i, k := range e.held[:min(len(e.held), 1+e.cfg.Old)] {
+	for i, k := range e.held {
 		p.keys = append(p.keys, tls.EncryptedClientHelloKey{Config: k.config.Bytes(), PrivateKey: k.secret, SendAsRetry: i == 0})
 	}
 	e.current.Store(p)
@@ -310,10 +363,14 @@ func (e *ECH) Run(ctx context.Context, changed func(list []byte)) {
 func (e *ECH) rotate(now time.Time, changed func(list []byte)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := e.held[0].number
+	before := e.held[0].file
 	err := e.reread()
 	if e.due(now) {
-		err = errors.Join(err, e.renew(now))
+		failed := e.renew(now)
+		if failed == nil {
+			failed = e.forget()
+		}
+		err = errors.Join(err, failed)
 	}
 	if err != nil && now.Sub(e.alarm) >= AlarmEvery {
 		e.alarmAt(now, err)
@@ -322,35 +379,26 @@ func (e *ECH) rotate(now time.Time, changed func(list []byte)) {
 	if e.publish(); !bytes.Equal(told, e.List()) {
 		changed(e.List())
 	}
-	if e.held[0].number != before {
+	if e.held[0].file != before {
 		e.cfg.Log.Info("ECH key in force", "file", e.path(e.held[0]), "taken in all", len(e.current.Load().keys))
 	}
 }
 
 func (e *ECH) alarmAt(now time.Time, err error) {
 	e.alarm = now
-	e.cfg.Log.Error("ECH keys: those in force stay", "cause", err)
+	e.cfg.Log.Error("ECH keys: not all is as it should be; those that can be used are in force", "cause", err)
 }
 
 // reread takes the folder's keys where its files are others than those that were read. So machines
-// behind one name can have the same keys. A folder without any, or with a damaged one, changes nothing.
+// behind one name can have the same keys. A folder without any changes nothing, nor does a damaged file.
 func (e *ECH) reread() error {
 	files, err := echFiles(e.cfg.Folder)
-	if err != nil {
+	if err != nil || slices.EqualFunc(files, e.held, func(a, b echKey) bool { return a.file == b.file }) {
 		return err
 	}
-	var known []string
-	for _, k := range e.held {
-		known = append(known, filepath.Base(e.path(k)))
-	}
-	slices.Sort(files)
-	slices.Sort(known)
-	if len(files) == 0 || slices.Equal(files, known) {
-		return nil
-	}
-	held, err := readECH(e.cfg.Folder)
+	held, faults, err := readECH(e.cfg.Folder, 1+e.cfg.Old)
 	if err == nil && len(held) > 0 {
 		e.held = held
 	}
-	return err
+	return errors.Join(faults, err)
 }

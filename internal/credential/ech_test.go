@@ -6,10 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,11 +211,13 @@ func TestGREASE(t *testing.T) {
 	}
 }
 
-// TestDamagedKeysAreNamed: a key file that cannot be used is an error that says which, and what
-// to do; files of others are left alone.
+// TestDamagedKeysAreNamed: of a key file that cannot be used it is told which, and what to do, and another key is made; it
+// and files of others are left alone.
 func TestDamagedKeysAreNamed(t *testing.T) {
+	var told journal
 	cfg := echConfig(t)
-	openECH(t, cfg)
+	cfg.Log = slog.New(slog.NewTextHandler(&told, nil))
+	first := openECH(t, cfg).List()
 	files, err := os.ReadDir(cfg.Folder)
 	if err != nil {
 		t.Fatal(err)
@@ -251,18 +255,86 @@ func TestDamagedKeysAreNamed(t *testing.T) {
 		"it does not begin with a private key in PEM": "",
 	} {
 		write(t, path, text)
-		_, err := OpenECH(cfg)
-		if want == "cut short" && err != nil && strings.Contains(err.Error(), "does not fit") {
+		told.take()
+		list := openECH(t, cfg).List()
+		said := told.take()
+		if want == "cut short" && strings.Contains(said, "does not fit") {
 			want = "does not fit"
 		}
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "Remove the file") {
-			t.Errorf("%v, want %q", err, want)
+		if !strings.Contains(said, "level=ERROR") || !strings.Contains(said, want) || !strings.Contains(said, path) || !strings.Contains(said, "Remove the file") || !strings.Contains(said, "README") {
+			t.Errorf("told %s, want %q", said, want)
+		}
+		if again := openECH(t, cfg).List(); bytes.Equal(list, first) || !bytes.Equal(again, list) {
+			t.Errorf("%s: another key at each start", want)
+		}
+		if kept, err := os.ReadFile(path); err != nil || string(kept) != text {
+			t.Errorf("%s: the file was changed: %v", want, err)
+		}
+		all, err := filepath.Glob(filepath.Join(cfg.Folder, "*.pem"))
+		if err != nil || len(all) != 2 {
+			t.Fatal(all, err)
+		}
+		if err := os.Remove(all[1]); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := os.Remove(path); err != nil {
+}
+
+// TestOldKeysGo: keys that are no longer taken are removed, however many there are, at a start and with each new key; what
+// is none of them stays, and none of it makes a start fail.
+func TestOldKeysGo(t *testing.T) {
+	var told journal
+	cfg := echConfig(t)
+	cfg.Log = slog.New(slog.NewTextHandler(&told, nil))
+	e := openECH(t, cfg)
+	good, err := os.ReadFile(e.path(e.held[0]))
+	if err != nil {
 		t.Fatal(err)
 	}
+	file := func(number int, text string) {
+		write(t, filepath.Join(cfg.Folder, fmt.Sprintf("%08d-%s.pem", number, time.Now().UTC().Format(echTime))), text)
+	}
+	const many = 2 * MaxECHKeys
+	for i := range many {
+		file(99999990+i, string(good)) // also of nine digits
+	}
+	file(7, "garbage")
+	write(t, filepath.Join(cfg.Folder, "12345678-20261332T000000Z.pem"), string(good)) // no day
+	write(t, filepath.Join(cfg.Folder, "notes.txt"), "keys of last year")
+	kept := func() (numbers []uint64, names []string) {
+		t.Helper()
+		keys, err := echFiles(cfg.Folder)
+		names, err2 := others(cfg.Folder)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		for _, k := range keys {
+			numbers = append(numbers, k.number)
+		}
+		return numbers, names
+	}
+	e = openECH(t, cfg)
+	last := uint64(99999990 + many - 1)
+	want := []uint64{last, last - 1, last - 2, 7}
+	if numbers, names := kept(); !slices.Equal(numbers, want) || len(names) != 2 {
+		t.Errorf("after a start: %d, %q", numbers, names)
+	}
+	if text := told.take(); !strings.Contains(text, "notes.txt") || strings.Contains(text, "level=ERROR") {
+		t.Errorf("told: %s", text)
+	}
+	file(9, string(good))
+	e.rotate(time.Now().Add(cfg.Every), func([]byte) {})
+	want = []uint64{last + 1, last, last - 1, 7}
+	if numbers, names := kept(); !slices.Equal(numbers, want) || len(names) != 2 {
+		t.Errorf("after a new key: %d, %q", numbers, names)
+	}
+	// Where keys come from elsewhere, so does their end.
+	cfg.Every = 0
+	file(9, string(good))
 	openECH(t, cfg)
+	if numbers, _ := kept(); !slices.Contains(numbers, 9) {
+		t.Errorf("of another machine: %d", numbers)
+	}
 }
 
 // TestRotationByTheClock: there is a new key each Every and no sooner, and where none can be
@@ -384,14 +456,14 @@ func FuzzKeyFile(f *testing.F) {
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		k, err := parseECH(text)
+		config, secret, err := parseECH(text)
 		if err != nil {
 			return
 		}
-		if len(k.secret) != 32 {
-			t.Fatalf("a key of %d octets", len(k.secret))
+		if len(secret) != 32 {
+			t.Fatalf("a key of %d octets", len(secret))
 		}
-		if _, err := ech.Usable(ech.List(k.config.Bytes())); err != nil {
+		if _, err := ech.Usable(ech.List(config.Bytes())); err != nil {
 			t.Fatal(err)
 		}
 	})
