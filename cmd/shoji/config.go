@@ -68,7 +68,7 @@ func convertible(conf config.Config) error {
 			return fmt.Errorf("configuration: encrypted.ech.public_name: %w", err)
 		}
 	}
-	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, readable(conf), transferable(conf), followable(conf))
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, readable(conf), transferable(conf), followable(conf), encryptable(conf))
 }
 
 // guard refuses listings that would harm this resolver itself.

@@ -36,7 +36,8 @@ func (n *node) openEncrypted(filtered, unfiltered listen.Handler) error {
 	if len(c.Sockets()) == 0 {
 		return nil
 	}
-	proof := credentials(n.conf, n)
+	proof := credentials(n.conf)
+	proof.Log, proof.ECH = n.log, n.ech
 	issuer, err := n.openACME(&proof)
 	if err != nil {
 		return err
@@ -50,13 +51,8 @@ func (n *node) openEncrypted(filtered, unfiltered listen.Handler) error {
 	for _, v := range n.views {
 		l.Beside = append(l.Beside, v.listen)
 	}
-	l.Secure = listen.Secure{
-		DoT: addrs(c.DoT), DoH: addrs(c.DoH), TLS: store.Server,
-		Views: []listen.View{
-			{Name: c.Filtered.Name, Path: c.Filtered.Path, Handler: filtered},
-			{Name: c.Unfiltered.Name, Path: c.Unfiltered.Path, Handler: unfiltered},
-		},
-	}
+	l.Secure = faces(c, filtered, unfiltered)
+	l.Secure.TLS = store.Server
 	if issuer != nil {
 		l.Secure.Challenged = issuer.Challenged
 	}
@@ -77,10 +73,35 @@ func (n *node) openEncrypted(filtered, unfiltered listen.Handler) error {
 	return err
 }
 
-// credentials are what the server proves itself by.
-func credentials(conf config.Config, n *node) credential.Config {
+// faces are both views, as they are asked for over TLS.
+func faces(c config.Encrypted, filtered, unfiltered listen.Handler) listen.Secure {
+	return listen.Secure{DoT: addrs(c.DoT), DoH: addrs(c.DoH), Views: []listen.View{
+		{Name: c.Filtered.Name, Path: c.Filtered.Path, Handler: filtered},
+		{Name: c.Unfiltered.Name, Path: c.Unfiltered.Path, Handler: unfiltered},
+	}}
+}
+
+// encryptable is what openEncrypted refuses of a configuration. What an authority issues comes later.
+func encryptable(conf config.Config) error {
 	c := conf.Encrypted
-	out := credential.Config{Cert: c.Certificate, Key: c.Key, Log: n.log, Dir: filepath.Join(conf.State, "tls"), ECH: n.ech}
+	if len(c.Sockets()) == 0 {
+		return nil
+	}
+	proof, paths := credentials(conf), faces(c, nil, nil)
+	proof.Later = c.ACME.Directory != ""
+	if len(c.Oblivious.Proxy) > 0 {
+		paths.Relay, paths.RelayPath = new(oblivious.Proxy), c.Oblivious.Path
+	}
+	if err := credential.Check(proof); err != nil {
+		return fmt.Errorf("encrypted: %w", err)
+	}
+	return paths.CheckPaths()
+}
+
+// credentials are what the server proves itself by, as the configuration says.
+func credentials(conf config.Config) credential.Config {
+	c := conf.Encrypted
+	out := credential.Config{Cert: c.Certificate, Key: c.Key, Dir: filepath.Join(conf.State, "tls")}
 	out.Names = c.CertificateNames()
 	for _, a := range c.Sockets() {
 		if !a.Addr().IsUnspecified() {

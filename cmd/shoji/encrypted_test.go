@@ -18,6 +18,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/config"
 	"github.com/shoji-dns/shoji/internal/credential"
+	"github.com/shoji-dns/shoji/internal/serve"
 )
 
 // TestEncryptedViews asks both views over each encrypted transport: by server name or by path,
@@ -193,5 +194,52 @@ func TestDamagedECHKey(t *testing.T) {
 	}
 	if text := told.String(); !strings.Contains(text, file) || !strings.Contains(text, "Remove the file") {
 		t.Errorf("told: %s", text)
+	}
+}
+
+// TestCheckRefusesOfEncryption: what of encrypted addresses serve refuses, config check does, in the same words.
+func TestCheckRefusesOfEncryption(t *testing.T) {
+	dir := t.TempDir()
+	own, other := filepath.Join(dir, "own.pem"), filepath.Join(dir, "other.pem")
+	for _, path := range []string{own, other} { // a certificate and its key in one file
+		folder := t.TempDir()
+		if _, err := credential.Open(credential.Config{Names: []string{"dns1.example"}, Dir: folder}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(folder, "self-signed.pem"), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := func(cert, key string) string { return fmt.Sprintf("certificate: '%s', key: '%s', ", cert, key) }
+	const authority = "acme: {directory: 'https://ca.example/dir', agree: true, http: ['127.0.0.1:0']}, "
+	for what, c := range map[string]struct{ more, want string }{
+		"no files":            {files(filepath.Join(dir, "none.pem"), own), "none.pem"},
+		"not of one another":  {files(own, other), "does not match"},
+		"another name":        {files(own, own) + "unfiltered: {name: dns2.example}, ", "dns2.example"},
+		"paths that tell":     {"unfiltered: {path: /unfiltered}, ", "can be told apart"},
+		"the same path":       {"unfiltered: {path: /dns-query}, ", "two views have the path"},
+		"no path":             {"unfiltered: {path: '/dns-quer?'}, ", "is no path"},
+		"a path in use":       {"oblivious: {proxy_path: /dns-query, proxy_for: ['https://192.0.2.2/q']}, ", "has a use already"},
+		"with files":          {files(own, own), ""},
+		"self-signed":         {"", ""},
+		"by an authority":     {authority, ""},
+		"by one, and in use":  {authority + "oblivious: {proxy_path: /dns-fully, proxy_for: ['https://192.0.2.2/q']}, ", "has a use already"},
+		"a proxy's own path":  {"oblivious: {proxy_for: ['https://192.0.2.2/q']}, ", ""},
+		"two of one alphabet": {"unfiltered: {path: /yns-querd}, ", ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			conf, err := config.Parse([]byte("encrypted: {doh: ['127.0.0.1:0'], filtered: {name: dns1.example}, " + c.more + "}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conf.State = t.TempDir()
+			n := &node{conf: conf, log: slog.New(slog.DiscardHandler)}
+			serves := n.openEncrypted(new(serve.Server), new(serve.Server))
+			n.encrypted.close()
+			checks := convertible(conf)
+			if fmt.Sprint(serves) != fmt.Sprint(checks) || (c.want == "") != (checks == nil) || checks != nil && !strings.Contains(checks.Error(), c.want) {
+				t.Errorf("serve: %v\nconfig check: %v, want %q", serves, checks, c.want)
+			}
+		})
 	}
 }

@@ -159,6 +159,15 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// Check reports what Open refuses of the files that cfg names, and makes nothing.
+func Check(cfg Config) error {
+	if cfg.Cert == "" || cfg.Later {
+		return nil
+	}
+	_, err := load(cfg)
+	return err
+}
+
 // errNone is why a handshake fails before there is a certificate.
 var errNone = errors.New("there is no certificate yet")
 

@@ -75,11 +75,16 @@ func (c *Secure) check() error {
 	if len(c.DoT)+len(c.DoH) > 0 && (c.TLS == nil || len(c.Views) == 0) {
 		return errors.New("listen: addresses with TLS need its configuration and a view")
 	}
+	if slices.ContainsFunc(c.Views, func(v View) bool { return v.Handler == nil }) {
+		return errors.New("listen: a view has no handler")
+	}
+	return c.CheckPaths()
+}
+
+// CheckPaths reports what is wrong with the paths, for which Listen refuses them.
+func (c *Secure) CheckPaths() error {
 	first := ""
 	for i, v := range c.Views {
-		if v.Handler == nil {
-			return errors.New("listen: a view has no handler")
-		}
 		if v.Path == "" {
 			continue
 		}
