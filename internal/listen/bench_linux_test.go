@@ -135,7 +135,7 @@ func TestHitsAllocateNothing(t *testing.T) {
 			to = netip.AddrPortFrom(netip.IPv6Loopback(), to.Port())
 		}
 		c := newClient(t, to, packet(t, 1, "www.shop.test", true))
-		w := s.udp[0].(*worker)
+		w := s.udp[0].(*worker).own
 		answered := 0
 		round := func(fd uintptr) {
 			n, _ := w.receive(fd)

@@ -210,9 +210,8 @@ type Server struct {
 	greets    chan struct{} // one taken for each TLS handshake under way
 	strangers chan struct{} // one taken for each of them with who is not served
 	way       courtesy
-	lookers   atomic.Int32 // goroutines that read plain sockets by MakeWay
-	desks     sync.Pool    // of *desk
-	ahead     sync.Pool    // of *[maxRecord]byte
+	desks     sync.Pool // of *desk
+	ahead     sync.Pool // of *[maxRecord]byte
 
 	stopping    atomic.Bool
 	stats       []*counters // one for each UDP reader, and tcpCounters

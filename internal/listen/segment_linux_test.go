@@ -28,7 +28,7 @@ func TestBatchesAreAnsweredOneByOne(t *testing.T) {
 				}
 				defer s.Close()
 				w := s.udp[0].(*worker)
-				could := w.segments
+				could := w.own.segments
 				if refuse {
 					// Without checksums of its own a socket gets nothing cut.
 					w.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
@@ -51,8 +51,8 @@ func TestBatchesAreAnsweredOneByOne(t *testing.T) {
 				if n := s.Stats(); n.Unsent != 0 || n.Hits != uint64(2*maxRefused*batch) {
 					t.Errorf("%+v", n)
 				}
-				if want := could && !refuse; w.segments != want {
-					t.Errorf("asks the kernel to cut: %v, want %v", w.segments, want)
+				if want := could && !refuse; w.own.segments != want {
+					t.Errorf("asks the kernel to cut: %v, want %v", w.own.segments, want)
 				}
 			})
 		}

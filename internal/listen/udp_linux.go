@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,16 +28,36 @@ const (
 	// scheduler knows no priorities: of thousands of replies from servers that came at once
 	// it runs every one before it asks the kernel whether a query came.
 	maxUnseen = 500 * time.Microsecond
+
+	// maxSpares is how many goroutines beside its own may read one socket, each with buffers of some 100 KiB. One that
+	// the scheduler has taken the processor from keeps its place.
+	maxSpares = 4
 )
 
-// worker owns one UDP socket, its goroutine and all of its buffers. On the path
-// of a hit it writes to nothing that it shares with another worker. The headers of rx point into the
-// worker's own arrays for ever.
+// worker owns one UDP socket and its goroutine. Others read the socket too where its own does not come
+// to it (look).
 type worker struct {
-	sender
+	way
 	s    *Server
 	conn *net.UDPConn
 	err  error
+
+	own    *taker
+	spares [maxSpares]atomic.Pointer[taker] // made when they are needed first
+	canCut bool                             // the kernel said so when the socket was opened
+
+	misses outbox
+
+	born time.Time
+	seen atomic.Int64 // when a batch was last read, in nanoseconds since born
+}
+
+// taker takes batches from a worker's socket, for one goroutine at a time: all of its buffers. On the path
+// of a hit it writes to nothing that it shares with another. The headers of rx point into its
+// own arrays for ever.
+type taker struct {
+	sender
+	w *worker
 
 	q     dns.Query
 	tally tally
@@ -47,13 +66,9 @@ type worker struct {
 	rxIov [batch]unix.Iovec
 	in    [batch][queryStride]byte
 
-	misses outbox
-
-	turn sync.Mutex // held while a batch is moved, by run and by look
-	born time.Time
-	seen atomic.Int64 // when a batch was last read, in nanoseconds since born
-	most int          // batches that take takes; turn is held
-	take func(fd uintptr)
+	taken atomic.Bool // a spare one is in use
+	most  int         // batches that take takes
+	take  func(fd uintptr)
 }
 
 // newReaders opens the sockets of one address, one for each worker.
@@ -94,23 +109,28 @@ func newWorker(s *Server, addr netip.AddrPort, share bool) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{s: s, conn: c, born: time.Now()}
-	w.take = w.takeSome
-	var segments bool
-	err = raw.Control(func(fd uintptr) { segments = canSegment(fd) })
-	base := way{raw: raw, v6: addr.Addr().Is6(), wildcard: addr.Addr().IsUnspecified(), counters: s.newCounters()}
-	w.sender.init(base, segments)
-	w.misses.init(base, segments)
+	err = raw.Control(func(fd uintptr) { w.canCut = canSegment(fd) })
+	w.way = way{raw: raw, v6: addr.Addr().Is6(), wildcard: addr.Addr().IsUnspecified(), counters: s.newCounters()}
+	w.own = w.newTaker()
+	w.misses.init(w.way, w.canCut)
+	return w, err
+}
+
+func (w *worker) newTaker() *taker {
+	t := &taker{w: w}
+	t.take = t.takeSome
+	t.sender.init(w.way, w.canCut)
 	for i := range batch {
-		w.rxIov[i].Base = &w.in[i][0]
-		w.rxIov[i].SetLen(maxUDPQuery)
-		w.rx[i].Hdr.Iov = &w.rxIov[i]
-		w.rx[i].Hdr.SetIovlen(1)
-		w.rx[i].Hdr.Name = (*byte)(unsafe.Pointer(&w.names[i]))
-		if w.wildcard {
-			w.rx[i].Hdr.Control = &w.controls[i].data[0]
+		t.rxIov[i].Base = &t.in[i][0]
+		t.rxIov[i].SetLen(maxUDPQuery)
+		t.rx[i].Hdr.Iov = &t.rxIov[i]
+		t.rx[i].Hdr.SetIovlen(1)
+		t.rx[i].Hdr.Name = (*byte)(unsafe.Pointer(&t.names[i]))
+		if t.wildcard {
+			t.rx[i].Hdr.Control = &t.controls[i].data[0]
 		}
 	}
-	return w, err
+	return t
 }
 
 func (w *worker) socket() *net.UDPConn { return w.conn }
@@ -127,7 +147,7 @@ func (w *worker) run() error {
 	}
 	w.raw.Control(func(fd uintptr) {
 		for range drainRounds {
-			if n, _ := w.move(fd); n == 0 {
+			if n, _ := w.own.move(fd); n == 0 {
 				return
 			}
 		}
@@ -140,7 +160,7 @@ func (w *worker) run() error {
 // after that, even before the goroutine is parked.
 func (w *worker) serve(fd uintptr) (done bool) {
 	for !w.s.stopping.Load() {
-		n, errno := w.move(fd)
+		n, errno := w.own.move(fd)
 		if errno == unix.EBADF || errno == unix.ENOTSOCK {
 			w.err = errno
 			return true
@@ -153,16 +173,10 @@ func (w *worker) serve(fd uintptr) (done bool) {
 }
 
 // move takes up to a batch of datagrams and answers what can be answered now.
-func (w *worker) move(fd uintptr) (n int, errno syscall.Errno) {
-	w.turn.Lock()
-	defer w.turn.Unlock()
-	return w.moveLocked(fd)
-}
-
-func (w *worker) moveLocked(fd uintptr) (n int, errno syscall.Errno) {
-	n, errno = w.receive(fd)
-	w.answer(n)
-	w.send(fd)
+func (t *taker) move(fd uintptr) (n int, errno syscall.Errno) {
+	n, errno = t.receive(fd)
+	t.answer(n)
+	t.send(fd)
 	return n, errno
 }
 
@@ -177,33 +191,51 @@ func (w *worker) unseen(now time.Time) time.Duration {
 // look reads up to so many batches in the goroutine of who calls, so that hits stay fast while
 // there is more than enough to do. What it leaves, run finds.
 func (w *worker) look(batches int) {
-	if !w.turn.TryLock() {
-		return
+	if t := w.spare(); t != nil {
+		t.most = batches
+		w.raw.Control(t.take)
+		t.taken.Store(false)
 	}
-	defer w.turn.Unlock()
-	w.most = batches
-	w.raw.Control(w.take)
 }
 
-// takeSome moves a few batches; the turn is held.
-func (w *worker) takeSome(fd uintptr) {
-	for range w.most {
-		if n, _ := w.moveLocked(fd); n < batch {
+// spare is a taker that nobody uses; nil where all are in use.
+func (w *worker) spare() *taker {
+	for i := range w.spares {
+		t := w.spares[i].Load()
+		if t == nil {
+			t = w.newTaker()
+			t.taken.Store(true)
+			if w.spares[i].CompareAndSwap(nil, t) {
+				return t
+			}
+			continue
+		}
+		if t.taken.CompareAndSwap(false, true) {
+			return t
+		}
+	}
+	return nil
+}
+
+// takeSome moves a few batches.
+func (t *taker) takeSome(fd uintptr) {
+	for range t.most {
+		if n, _ := t.move(fd); n < batch {
 			return
 		}
 	}
 }
 
 // receive takes up to a batch of datagrams without waiting.
-func (w *worker) receive(fd uintptr) (int, syscall.Errno) {
-	for i := range w.rx {
-		h := &w.rx[i].Hdr
+func (t *taker) receive(fd uintptr) (int, syscall.Errno) {
+	for i := range t.rx {
+		h := &t.rx[i].Hdr
 		h.Namelen = unix.SizeofSockaddrInet6
-		if w.wildcard {
+		if t.wildcard {
 			h.SetControllen(controlSize)
 		}
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&w.rx)), batch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&t.rx)), batch, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -211,57 +243,57 @@ func (w *worker) receive(fd uintptr) (int, syscall.Errno) {
 }
 
 // answer decides on the first n received datagrams and lays replies out in tx.
-func (w *worker) answer(n int) {
-	w.laid = 0
+func (t *taker) answer(n int) {
+	t.laid = 0
 	replies := 0
 	now := time.Now() // once a batch: its queries came within microseconds of each other
-	w.seen.Store(int64(now.Sub(w.born)))
+	t.w.seen.Store(int64(now.Sub(t.w.born)))
 	for i := range n {
-		if w.wildcard {
-			w.controls[i].len = int(w.rx[i].Hdr.Controllen)
-			if !w.controls[i].toReply() {
-				w.tally.ignored++
+		if t.wildcard {
+			t.controls[i].len = int(t.rx[i].Hdr.Controllen)
+			if !t.controls[i].toReply() {
+				t.tally.ignored++
 				continue
 			}
 		}
-		from := w.source(i)
-		client, packet, ok := w.s.speaker(from, w.in[i][:w.rx[i].Len])
+		from := t.source(i)
+		client, packet, ok := t.w.s.speaker(from, t.in[i][:t.rx[i].Len])
 		if !ok {
-			w.tally.ignored++
+			t.tally.ignored++
 			continue
 		}
-		out := w.out[replies][:0]
-		reply, o := w.s.datagram(&w.q, packet, client, now, out, &w.tally)
+		out := t.out[replies][:0]
+		reply, o := t.w.s.datagram(&t.q, packet, client, now, out, &t.tally)
 		if o >= needed {
-			reply, o = w.submit(i, from, client.Addr(), o, out)
+			reply, o = t.submit(i, from, client.Addr(), o, out)
 		}
 		if o == ready {
-			w.lay(i, reply)
+			t.lay(i, reply)
 			replies++
 		}
 	}
-	w.seal()
-	w.counters.publish(&w.tally)
+	t.seal()
+	t.counters.publish(&t.tally)
 }
 
 // source is where datagram i came from, without the zone of a link-local address.
-func (w *worker) source(i int) netip.AddrPort {
-	name := &w.names[i]
+func (t *taker) source(i int) netip.AddrPort {
+	name := &t.names[i]
 	port := (*[2]byte)(unsafe.Pointer(&name.Port)) // at the same place in both families
 	p := uint16(port[0])<<8 | uint16(port[1])
-	if w.v6 {
+	if t.v6 {
 		return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), p)
 	}
 	return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr), p)
 }
 
 // submit gives the query of datagram i to the pool, or appends a reply that says why not.
-func (w *worker) submit(i int, from netip.AddrPort, client netip.Addr, o outcome, out []byte) ([]byte, outcome) {
-	if w.v6 && w.names[i].Scope_id != 0 {
-		zone := strconv.FormatUint(uint64(w.names[i].Scope_id), 10)
+func (t *taker) submit(i int, from netip.AddrPort, client netip.Addr, o outcome, out []byte) ([]byte, outcome) {
+	if t.v6 && t.names[i].Scope_id != 0 {
+		zone := strconv.FormatUint(uint64(t.names[i].Scope_id), 10)
 		from = netip.AddrPortFrom(from.Addr().WithZone(zone), from.Port())
 	}
-	return w.s.submitDatagram(&w.q, w, from, client, &w.controls[i], o, out, &w.tally)
+	return t.w.s.submitDatagram(&t.q, t.w, from, client, &t.controls[i], o, out, &t.tally)
 }
 
 // reply has the reply to a miss sent with those that come about the same time.

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,17 +25,21 @@ const (
 	wayBatches = 64
 	// wayShare is which part of the processors may read plain sockets so at a time.
 	wayShare = 2
+	// wayLease is for how long who reads counts as one who does: longer than wayBatches take. The scheduler
+	// may take his processor away, and thousands may have their turns before he gets it back.
+	wayLease = 10 * time.Millisecond
 )
 
 // courtesy is what encrypted connections leave to plain ones.
 type courtesy struct {
 	beside  []*Server
-	most    int32 // goroutines that may read plain sockets at a time
+	born    time.Time
+	places  []atomic.Int64 // when who reads plain sockets began, in nanoseconds since born; 0: nobody does
 	batches int
 }
 
 func newCourtesy(beside []*Server) courtesy {
-	w := courtesy{beside: beside, most: int32(max(1, runtime.GOMAXPROCS(0)/wayShare)), batches: wayBatches}
+	w := courtesy{beside: beside, born: time.Now(), places: make([]atomic.Int64, max(1, runtime.GOMAXPROCS(0)/wayShare)), batches: wayBatches}
 	if runtime.GOMAXPROCS(0) == 1 {
 		w.batches = maxLook
 	}
@@ -50,13 +55,22 @@ func (s *Server) MakeWay() {
 	now := time.Now()
 	for _, plain := range s.way.beside {
 		for _, r := range plain.udp {
-			if r.unseen(now) < wayUnseen {
-				continue
+			if r.unseen(now) >= wayUnseen {
+				s.way.look(r, now)
 			}
-			if s.lookers.Add(1) <= s.way.most {
-				r.look(s.way.batches)
-			}
-			s.lookers.Add(-1)
+		}
+	}
+}
+
+// look reads a socket, if there is a place.
+func (c *courtesy) look(r udpReader, now time.Time) {
+	at := int64(now.Sub(c.born))
+	for i := range c.places {
+		p := &c.places[i]
+		if began := p.Load(); (began == 0 || at-began > int64(wayLease)) && p.CompareAndSwap(began, at) {
+			r.look(c.batches)
+			p.CompareAndSwap(at, 0)
+			return
 		}
 	}
 }

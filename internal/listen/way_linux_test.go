@@ -80,3 +80,46 @@ func TestEncryptedConnectionsMakeWay(t *testing.T) {
 	plain.stopping.Store(true) // nothing is read any more
 	fetch(t, web, "POST", s.DoHAddrs()[0], "/dns-query", packet(t, 0, "hit.example", true))
 }
+
+// Who reads a plain socket for others may lose the processor in the midst of it, and get it back after
+// thousands had theirs: after wayLease, his place and his buffers hold up nobody.
+func TestWhoIsStoppedHoldsUpNobody(t *testing.T) {
+	plain, err := Listen(Config{Handler: new(labHandler), Workers: 1, Addrs: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close() // whose own goroutines never come
+	s, err := Listen(Config{Handler: new(labHandler), Addrs: plain.cfg.Addrs, Beside: []*Server{plain}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := plain.udp[0].(*worker)
+	for range maxSpares - 1 {
+		if w.spare() == nil { // and nobody gives it back
+			t.Fatal("no buffers")
+		}
+	}
+	udp := dial(t, "udp", "", plain.Addrs()[0])
+	began := func(ago time.Duration) {
+		for i := range s.way.places {
+			s.way.places[i].Store(int64(time.Since(s.way.born) - ago))
+		}
+		w.seen.Store(-int64(time.Hour))
+		udp.Write(packet(t, 1, "hit.example", true))
+		s.MakeWay()
+	}
+	s.way.born = time.Now().Add(-time.Hour)
+	began(0)
+	if n := plain.Stats().Hits; n != 0 {
+		t.Errorf("%d were answered beside whom the places are for", n)
+	}
+	began(2 * wayLease)
+	for range 2 {
+		next(t, udp)
+	}
+	if w.spare() == nil || w.spare() != nil {
+		t.Errorf("buffers were not given back, or there are more than %d", maxSpares)
+	}
+	began(2 * wayLease) // nobody can
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -19,7 +20,7 @@ const (
 	// batch is how many one system call moves.
 	batch = 32
 	// lost is when what was not answered counts as lost.
-	lost = 50 * time.Millisecond
+	lost = 10 * time.Millisecond
 )
 
 // query asks for a name that the server answers without the network.
@@ -47,7 +48,8 @@ func plain(ctx context.Context, to target) (int, error) {
 	}
 }
 
-// ask keeps window queries under way on one socket.
+// ask keeps window queries under way on one socket. Replies come in the order of their queries but for
+// some, so a reply says of each query before its own that it is answered or lost.
 func ask(ctx context.Context, to target, i int, replies *atomic.Int64) error {
 	c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 1, byte(1+i))}, net.UDPAddrFromAddrPort(to.udp))
 	if err != nil {
@@ -61,22 +63,31 @@ func ask(ctx context.Context, to target, i int, replies *atomic.Int64) error {
 		out[i].Buffers = [][]byte{[]byte(query)}
 		in[i].Buffers = [][]byte{make([]byte, 2048)}
 	}
-	for due := window; ctx.Err() == nil; {
-		for sent := 0; sent < due; {
-			n, err := p.WriteBatch(out[:min(batch, due-sent)], 0)
+	var sent, past uint16 // the ID of the next query, and of the first that is under way
+	for ctx.Err() == nil {
+		for sent-past < window {
+			n := min(batch, window-(sent-past))
+			for i := range n {
+				binary.BigEndian.PutUint16(out[i].Buffers[0], sent+i)
+			}
+			written, err := p.WriteBatch(out[:n], 0)
 			if err != nil {
 				return err
 			}
-			sent += n
+			sent += uint16(written)
 		}
 		c.SetReadDeadline(time.Now().Add(lost))
 		n, err := p.ReadBatch(in, 0)
 		if err != nil {
-			due = window // what is under way is lost
+			past = sent // what is under way is lost
 			continue
 		}
 		replies.Add(int64(n))
-		due = n
+		for _, m := range in[:n] {
+			if id := binary.BigEndian.Uint16(m.Buffers[0]); id-past < sent-past {
+				past = id + 1
+			}
+		}
 	}
 	return nil
 }
