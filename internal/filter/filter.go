@@ -264,7 +264,9 @@ func (l *List) Match(name []byte) (Verdict, bool) {
 		runtime.KeepAlive(l)
 		return Verdict{}, false
 	}
-	return l.resolve(name, &starts, n, hits)
+	v, ok := l.resolve(name, &starts, n, hits)
+	runtime.KeepAlive(l)
+	return v, ok
 }
 
 // resolve looks the suffixes of name up for which the filter had a hit, the
@@ -272,7 +274,6 @@ func (l *List) Match(name []byte) (Verdict, bool) {
 //
 //go:noinline
 func (l *List) resolve(name []byte, starts *[maxLabels]uint8, n int, hits uint64) (Verdict, bool) {
-	defer runtime.KeepAlive(l)
 	for depth := n; depth >= 0; depth-- {
 		if hits>>min(depth, topDepth)&1 == 0 {
 			continue

@@ -76,20 +76,22 @@ func (k *keyBuf) bytes() []byte { return k.b[:k.n] }
 
 // push appends a label. What does not fit is no name and is dropped.
 func (k *keyBuf) push(label []byte) {
-	if k.n > 0 && k.n < maxKey {
-		k.b[k.n] = 0
-		k.n++
+	n := k.n // in a register
+	if n > 0 && n < maxKey {
+		k.b[n] = 0
+		n++
 	}
 	for _, c := range label {
-		if k.n+2 > maxKey {
-			return
+		if n+2 > maxKey {
+			break
 		}
 		if c <= 1 {
-			k.b[k.n] = 1
-			k.n++
+			k.b[n] = 1
+			n++
 			c++
 		}
-		k.b[k.n] = c
-		k.n++
+		k.b[n] = c
+		n++
 	}
+	k.n = n
 }

@@ -36,6 +36,7 @@ const (
 func (l *List) find(h uint64, key []byte, wanted scopes) (entry uint64, found scopes) {
 	lines := len(l.table) / lineSize
 	finger, placeMask := fingerprint(h, l.fingerBits()), uint32(1)<<l.placeBits-1
+	above := (l.placeBits + 1) & 31 // of a slot is its fingerprint
 	for n, left := place(h, lines), maxSpill; left >= 0; left-- {
 		line := l.line(n)
 		if line == nil {
@@ -43,7 +44,7 @@ func (l *List) find(h uint64, key []byte, wanted scopes) (entry uint64, found sc
 		}
 		for i := lineHead; i < lineSize; i += 4 {
 			slot := binary.LittleEndian.Uint32(line[i:])
-			if slot>>(l.placeBits+1) != finger || slot&maxIndex == 0 {
+			if slot>>above != finger || slot&maxIndex == 0 {
 				continue
 			}
 			scope := exactScope << (slot >> l.placeBits & 1)
@@ -132,10 +133,11 @@ func number32(b []byte, i int) uint32 {
 // compares codes and unpacks nothing.
 func (l *List) recordIs(place uint32, key []byte, subtree bool) (entry uint64, ok bool) {
 	unit := uint(place >> indexBits)
-	r, ok := recordAt(l.names, unit, uint(place&maxIndex)-1)
+	pos, ok := recordAt(l.names, unit, uint(place&maxIndex)-1)
 	if !ok {
 		return 0, false
 	}
+	r := bitReader{b: l.names, pos: pos}
 	head := r.take(headBits)
 	entry = r.take(l.entryBits)
 	shared := int(head >> 1)
@@ -143,23 +145,24 @@ func (l *List) recordIs(place uint32, key []byte, subtree bool) (entry uint64, o
 		return 0, false
 	}
 	if shared > 0 {
-		if r, ok = recordAt(l.names, unit, 0); !ok {
+		if pos, ok = recordAt(l.names, unit, 0); !ok {
 			return 0, false
 		}
-		r.pos += headBits + l.entryBits
+		r.pos = pos + headBits + l.entryBits
 		return entry, r.matches(key[:shared])
 	}
 	return entry, true
 }
 
-// recordAt reads record i, from 0, of the block in a unit; false where it cannot be.
-func recordAt(names []byte, unit, i uint) (r bitReader, ok bool) {
+// recordAt is the bit at which record i, from 0, of the block in a unit begins; false where it
+// cannot be.
+func recordAt(names []byte, unit, i uint) (pos uint, ok bool) {
 	at := unit * unitSize
 	if at+i >= uint(len(names)) {
-		return r, false
+		return 0, false
 	}
 	offset := uint(names[at+i])
-	return bitReader{b: names, pos: 8 * (at + offset)}, offset > i // records are behind their offsets
+	return 8 * (at + offset), offset > i // records are behind their offsets
 }
 
 // blockReader reads the records of a block. Its names and entryBits are the list's.
@@ -189,10 +192,11 @@ func (r *blockReader) open(unit uint) bool {
 
 // read reads record i of the block that is open; false if there is damage.
 func (r *blockReader) read(i uint) bool {
-	bits, ok := recordAt(r.names, r.unit, i)
+	pos, ok := recordAt(r.names, r.unit, i)
 	if !ok {
 		return false
 	}
+	bits := bitReader{b: r.names, pos: pos}
 	head := bits.take(headBits)
 	r.entry, r.subtree = bits.take(r.entryBits), head&1 != 0
 	shared := int(head >> 1)
