@@ -117,7 +117,7 @@ func (c *lookupCmd) open(ctx context.Context, p *progress) (_ *openLog, err erro
 	if err := c.locate(); err != nil {
 		return nil, err
 	}
-	log := verifyCmd{Log: c.Log, Key: c.Key, Memory: c.Memory}
+	log := logAddress{Log: c.Log, Key: c.Key, Memory: c.Memory}
 	src, address, done, err := log.source()
 	if err != nil {
 		return nil, usageError{err}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -59,6 +60,51 @@ func TestVerifyNodeOfTwoLogs(t *testing.T) {
 	v = verifyLive(t, operator, "--resolver", first.filtered[0], "--unfiltered", first.unfiltered[0], "--name", "c2.evil.test")
 	if got := strings.Join(v.codes(), ", "); v.Verdict != "unchecked" || !strings.Contains(got, "filtered other-log two.example") || strings.Contains(got, "wrong-citation") {
 		t.Errorf("%s: %s: %s", v.Verdict, got, v.details())
+	}
+}
+
+// TestVerifyTwoLogs holds a node against both of its logs, which list the same names: each is verified, and an
+// answer that names the other one too. What no log lists is a fault, whichever is named.
+func TestVerifyTwoLogs(t *testing.T) {
+	one, two := startLab(t), startLab(t)
+	list(t, "www.bank.test\n", "import", "-", "--source", "test", "--kind", "c2", "--config", two.conf)
+	node := startNode(t, one.followed(t), two.followed(t))
+	awaits(t, node.filtered[0], "www.bank.test", "127.83.72.1")
+	liar := newCrook(t, func(_ asker, q *dns.Message) (*dns.Message, string) {
+		m := passOn(t, node.filtered[0], q)
+		if !asks(q, "www.shop.test") || q.EDNS == nil || m == nil {
+			return nil, node.filtered[0]
+		}
+		text := strings.Replace(reason(t, node.filtered[0], "www.bank.test"), "log entry ", "log entry 1", 1)
+		return forged(q, dns.RCodeSuccess, "127.83.72.1", dns.EDEBlocked, text), ""
+	})
+	verify := func(resolver string, logs ...string) (all []verdict, status int) {
+		t.Helper()
+		args := append([]string{"verify"}, logs...)
+		args = append(args, "--json", "--lab", "--memory", t.TempDir(), "--over", "0s", "--lag", "1s", "--questions", "200",
+			"--resolver", resolver, "--unfiltered", node.unfiltered[0], "--name", "www.bank.test", "--name", "www.shop.test")
+		out, status := shoji(t, "", args...)
+		if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 2 {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return all, status
+	}
+	all, status := verify(node.filtered[0], one.log, two.log)
+	for i := range all {
+		if v := &all[i]; status != exitOK || v.Verdict != "verified" || v.Resolvers == nil || v.Resolvers.Listed < 3 || len(v.Resolvers.OtherLogs) != 0 {
+			t.Errorf("status %d: log %d: %s: %s", status, i, v.Verdict, v.details())
+		}
+	}
+	if all, status = verify(liar.addr.String(), two.log, one.log); status != exitFailure || !all[0].has("answered filtered-unlisted www.shop.test") || !all[1].has("answered filtered-unlisted www.shop.test") {
+		t.Errorf("status %d: %s%s", status, all[0].details(), all[1].details())
+	}
+	if v := verifyLive(t, two, "--resolver", node.filtered[0], "--unfiltered", node.unfiltered[0]); v.Verdict != "unchecked" || !strings.Contains(v.details(), "filtered other-log shoji-log+") {
+		t.Errorf("the second log alone: %s: %s", v.Verdict, v.details())
+	}
+	for _, flags := range [][]string{{one.log}, {two.log, "--key", one.followed(t).key}} {
+		if out, status := wrong(t, append([]string{"verify", one.log}, flags...)...); status != exitUsage {
+			t.Errorf("%v: status %d: %s", flags, status, out)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,31 +14,24 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/shoji-dns/shoji/internal/audit"
 	"github.com/shoji-dns/shoji/internal/config"
-	"github.com/shoji-dns/shoji/internal/publish"
-	"github.com/shoji-dns/shoji/internal/sequence"
 	"github.com/shoji-dns/shoji/ledger"
 )
 
 // verifyCmd checks a public log from outside. It needs no rights, no account and no trust in
 // the server.
 type verifyCmd struct {
-	Log       string `arg:"" help:"The log: its address, as shoji serve prints it, or its folder." placeholder:"URL|DIR"`
-	Key       string `help:"The log's verifier key, as shoji log key prints it. Default: the one that the log had when it was first met." placeholder:"VKEY"`
-	Memory    string `help:"Folder where what was seen is remembered. Default: verify in the user's state folder." type:"path" placeholder:"DIR"`
-	Witnesses string `help:"File with the witness policy (C2SP tlog-policy) that the checkpoint has to satisfy." type:"path" placeholder:"FILE"`
-	Open      string `help:"File with names that you know, one a line: listings whose names the log does not tell are judged where one of these, or one above it, is theirs." type:"path" placeholder:"FILE"`
-	EveryList bool   `help:"Rebuild the list of every epoch, not only those in reach."`
-	JSON      bool   `name:"json" help:"Print JSON for a machine."`
-	Lang      string `help:"en or ja. Default: by the locale." enum:"en,ja," default:""`
+	Log       []string `arg:"" help:"The log: its address, as shoji serve prints it, or its folder. Several, where resolvers follow several: each is verified, and answers are held against the one that they name." placeholder:"URL|DIR"`
+	Key       []string `sep:"none" help:"The log's verifier key, as shoji log key prints it; of several logs one each, in their order. Default: the one that the log had when it was first met." placeholder:"VKEY"`
+	Memory    string   `help:"Folder where what was seen is remembered. Default: verify in the user's state folder." type:"path" placeholder:"DIR"`
+	Witnesses string   `help:"File with the witness policy (C2SP tlog-policy) that the checkpoint has to satisfy." type:"path" placeholder:"FILE"`
+	Open      string   `help:"File with names that you know, one a line: listings whose names the log does not tell are judged where one of these, or one above it, is theirs." type:"path" placeholder:"FILE"`
+	EveryList bool     `help:"Rebuild the list of every epoch, not only those in reach."`
+	JSON      bool     `name:"json" help:"Print JSON for a machine."`
+	Lang      string   `help:"en or ja. Default: by the locale." enum:"en,ja," default:""`
 	liveFlags `embed:""`
 }
-
-// maxKey is the longest verifier key that is read, in octets: a name and an Ed25519 key.
-const maxKey = 4096
 
 // Run exits with status 0 where all was verified, 1 where a fault was found, 2 for wrong
 // usage, and 3 where something could not be checked.
@@ -48,65 +40,57 @@ func (c *verifyCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	src, address, done, err := c.source()
-	if err != nil {
-		return usageError{err}
-	}
-	defer done()
 	if c.Memory == "" {
 		c.Memory = filepath.Join(config.Default().State, "verify")
-	}
-	key, from, err := c.key(ctx, src, address)
-	if err != nil {
-		return err
-	}
-	key, verifier, err := c.verifier(key)
-	if err != nil {
-		return usageError{err}
-	}
-	if err := ownWitness("--witnesses", witnesses, key); err != nil {
-		return usageError{err}
-	}
-	memory, err := audit.OpenMemory(c.Memory, key)
-	if err != nil {
-		return statusError{c.room(err), exitUnchecked}
 	}
 	lang := language(c.Lang)
 	p := newProgress(t.err)
 	defer p.clear()
-	log := audit.Config{
-		Source: src, Key: verifier, Memory: memory, Now: time.Now(), EveryList: c.EveryList, Witnesses: witnesses, Names: names,
-		Progress: func(stage string, done, total uint64) { p.show(stageText(stage, lang), done, total) },
+	var all []*verification
+	defer func() {
+		for _, v := range all {
+			v.done()
+		}
+	}()
+	for i, log := range c.Log {
+		at := logAddress{Log: log, Memory: c.Memory}
+		if len(c.Key) > 0 {
+			at.Key = c.Key[i]
+		}
+		v, err := c.open(ctx, at, witnesses)
+		if err != nil {
+			return err
+		}
+		if all = append(all, v); slices.ContainsFunc(all[:i], func(o *verification) bool { return o.Key == v.Key }) {
+			return usageError{fmt.Errorf("%s has the same key as another log that was given", v.Address)}
+		}
+		v.log.Now, v.log.EveryList, v.log.Witnesses, v.log.Names = time.Now(), c.EveryList, witnesses, names
+		v.log.Progress = func(stage string, done, total uint64) { p.show(stageText(stage, lang), done, total) }
 	}
-	report, err := audit.Run(ctx, log)
-	if err == nil && !report.Has(audit.BadSignature) && !report.Has(audit.NoCheckpoint) {
-		err = audit.PinKey(c.Memory, address, key)
+	for _, v := range all {
+		v.audit(ctx, c.Memory)
 	}
-	if err == nil && live != nil {
+	if live != nil {
 		live.Progress = func(done, total uint64) { p.show(verifyWords[lang]["stage-asking"], done, total) }
-		err = audit.Live(ctx, log, *live, report)
+		for _, v := range all {
+			v.ask(ctx, *live, all)
+		}
 	}
 	p.clear()
-	if err != nil && ctx.Err() != nil {
-		err = interrupted{err}
+	for _, v := range all {
+		v.end(ctx, c)
 	}
-	v := verification{Report: report, Address: address, Key: key, KeyFrom: from, err: c.room(err)}
-	if err != nil && report.Verdict == audit.Verified { // as far as it came
-		report.Verdict = audit.Unchecked
-	}
-	if c.JSON {
-		err = v.encode(t.out)
-	} else {
-		_, err = io.WriteString(t.out, v.text(lang))
-	}
-	if err != nil {
+	if err := c.print(t.out, all, lang); err != nil {
 		return err
 	}
-	return v.status()
+	return worst(all)
 }
 
 // wanted is what the command line asks for, before anybody is asked.
 func (c *verifyCmd) wanted() (live *audit.LiveConfig, witnesses *ledger.WitnessPolicy, names []string, err error) {
+	if n := len(c.Key); n > 0 && n != len(c.Log) {
+		return nil, nil, nil, fmt.Errorf("--key: %d keys of %d logs: give each log's, in their order, or none", n, len(c.Log))
+	}
 	if c.asked() {
 		if live, err = c.live(); err != nil {
 			return nil, nil, nil, err
@@ -117,29 +101,6 @@ func (c *verifyCmd) wanted() (live *audit.LiveConfig, witnesses *ledger.WitnessP
 	}
 	names, err = c.openNames()
 	return live, witnesses, names, err
-}
-
-// source opens the log. A folder is that of the log, or a state folder with one in it.
-func (c *verifyCmd) source() (src ledger.Source, address string, done func(), err error) {
-	if strings.Contains(c.Log, "://") {
-		r, err := ledger.OpenRemote(c.Log, nil)
-		if err != nil {
-			return nil, "", nil, err
-		}
-		return r, r.Address(), func() {}, nil
-	}
-	dir, err := filepath.Abs(c.Log)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	if _, err := os.Stat(filepath.Join(sequence.Folder(dir), ledger.CheckpointPath)); err == nil {
-		dir = sequence.Folder(dir)
-	}
-	f, err := ledger.OpenFolder(dir)
-	if err != nil {
-		return nil, "", nil, fmt.Errorf("%w: give the log's address, such as http://127.0.0.1:5380/, or its folder", err)
-	}
-	return f, dir, func() { f.Close() }, nil
 }
 
 // interrupted is an error by which a person ended the work.
@@ -194,53 +155,83 @@ func (c *verifyCmd) witnesses() (*ledger.WitnessPolicy, error) {
 	return p, nil
 }
 
-// Where the key came from.
-const (
-	keyGiven      = "given"
-	keyRemembered = "remembered"
-	keyFirst      = "first-use"
-)
-
-// key is the verifier key to trust, and where it came from.
-func (c *verifyCmd) key(ctx context.Context, src ledger.Source, address string) (vkey, from string, err error) {
-	if c.Key != "" {
-		return strings.TrimSpace(c.Key), keyGiven, nil
-	}
-	if vkey, err = audit.PinnedKey(c.Memory, address); err != nil {
-		return "", "", statusError{err, exitUnchecked}
-	}
-	if vkey != "" {
-		return vkey, keyRemembered, nil
-	}
-	b, err := src.Read(ctx, publish.VerifierPath, maxKey)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", usageError{fmt.Errorf("%s has no %s: give the log's verifier key with --key", address, publish.VerifierPath)}
-	}
-	if err != nil {
-		return "", "", statusError{err, exitUnchecked}
-	}
-	if vkey, _, err = ledger.VerifierKey(string(b)); err != nil {
-		return "", "", statusError{fmt.Errorf("%s of the log is no verifier key: %w", publish.VerifierPath, err), exitUnchecked}
-	}
-	return vkey, keyFirst, nil
-}
-
-// verifier is a key in the one way of writing it, and what verifies by it.
-func (c *verifyCmd) verifier(text string) (string, note.Verifier, error) {
-	key, v, err := ledger.VerifierKey(text)
-	if err != nil {
-		return "", nil, fmt.Errorf("--key %q is no verifier key: %w", text, err)
-	}
-	return key, v, nil
-}
-
 // verification is a report with where it came from.
 type verification struct {
 	*audit.Report
 	Address string `json:"address"`
 	Key     string `json:"key"`
 	KeyFrom string `json:"key_from"` // given, remembered, first-use
+	log     audit.Config
+	done    func()
 	err     error
+}
+
+// audit checks the log.
+func (v *verification) audit(ctx context.Context, memory string) {
+	v.Report, v.err = audit.Run(ctx, v.log)
+	if v.err == nil && !v.Has(audit.BadSignature) && !v.Has(audit.NoCheckpoint) {
+		v.err = audit.PinKey(memory, v.Address, v.Key)
+	}
+}
+
+// ask holds resolvers against the log, and what they filter by another one of all against that.
+func (v *verification) ask(ctx context.Context, live audit.LiveConfig, all []*verification) {
+	if v.err != nil {
+		return
+	}
+	for _, other := range all {
+		if other != v && other.err == nil {
+			live.Others = append(live.Others, audit.Followed{Log: other.log, Report: other.Report})
+		}
+	}
+	v.err = audit.Live(ctx, v.log, live, v.Report)
+}
+
+// end says what an error comes to.
+func (v *verification) end(ctx context.Context, c *verifyCmd) {
+	if v.err == nil {
+		return
+	}
+	if ctx.Err() != nil {
+		v.err = interrupted{v.err}
+	}
+	v.err = c.room(v.err)
+	if v.Verdict == audit.Verified { // as far as it came
+		v.Verdict = audit.Unchecked
+	}
+}
+
+// print prints the reports: for a machine one object for one log, and a list of them for several.
+func (c *verifyCmd) print(w io.Writer, all []*verification, lang string) error {
+	if !c.JSON {
+		var texts []string
+		for _, v := range all {
+			texts = append(texts, v.text(lang))
+		}
+		_, err := io.WriteString(w, strings.Join(texts, "\n"))
+		return err
+	}
+	var out any = all[0].object()
+	if len(all) > 1 {
+		var objects []any
+		for _, v := range all {
+			objects = append(objects, v.object())
+		}
+		out = objects
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+// worst is the exit status of them all, as an error: a fault before all else.
+func worst(all []*verification) (err error) {
+	for _, v := range all {
+		if got := v.status(); err == nil || v.Verdict == audit.Fault {
+			err = got
+		}
+	}
+	return err
 }
 
 // status is the exit status, as an error; nil for 0.
@@ -256,8 +247,8 @@ func (v *verification) status() error {
 	return nil
 }
 
-// encode prints the report for a machine.
-func (v *verification) encode(w io.Writer) error {
+// object is the report for a machine.
+func (v *verification) object() any {
 	type force struct {
 		Entry    uint64 `json:"entry"`
 		Listings uint64 `json:"listings"`
@@ -275,9 +266,7 @@ func (v *verification) encode(w io.Writer) error {
 	if e := v.Epoch; e != nil {
 		out.InForce = &force{e.Entry, e.Count, e.Digest.String(), e.Time.Format(time.RFC3339)}
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return out
 }
 
 // text is the report for people: a table that ends in one sentence.

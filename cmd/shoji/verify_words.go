@@ -75,7 +75,7 @@ var verifyWords = map[string]map[string]string{
 		"lagged":        "%d answers were by a list that had just been replaced",
 		"addresses":     "%d listings are of addresses: no question can be about them",
 		"other-log":     "NOT CHECKED HERE: %d answers are filtered by the log %s, which was not given",
-		"other-logs":    "Run shoji verify for that log as well, with its address and the same resolvers. shoji query resolver.arpa RESINFO --server RESOLVER shows the addresses of a resolver's logs; a log that nobody can show you lists nothing.",
+		"other-logs":    "Run shoji verify with the address of that log as well: each answer is then held against the log that it names. shoji query resolver.arpa RESINFO --server RESOLVER shows the addresses of a resolver's logs; a log that nobody can show you lists nothing.",
 
 		"code-not-filtered":      "it is listed and was not filtered",
 		"code-filtered-unlisted": "it was filtered, and nothing in force lists it",
@@ -175,7 +175,7 @@ var verifyWords = map[string]map[string]string{
 		"lagged":        "入れ替わったばかりのリストによる応答 %d 件",
 		"addresses":     "アドレスの掲載 %d 件については、問い合わせで確かめられない",
 		"other-log":     "ここでは未検査: 応答 %d 件は、指定されていないログ %s により遮断されている",
-		"other-logs":    "そのログについても、そのアドレスと同じリゾルバーを指定して shoji verify を実行してください。リゾルバーのログのアドレスは shoji query resolver.arpa RESINFO --server リゾルバー で分かります。誰も示せないログには、何も掲載されていません。",
+		"other-logs":    "そのログのアドレスも加えて shoji verify を実行してください。それぞれの応答を、その示すログと照らします。リゾルバーのログのアドレスは shoji query resolver.arpa RESINFO --server リゾルバー で分かります。誰も示せないログには、何も掲載されていません。",
 
 		"code-not-filtered":      "掲載されているのに遮断されなかった",
 		"code-filtered-unlisted": "有効な掲載がないのに遮断された",

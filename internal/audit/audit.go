@@ -28,8 +28,8 @@
 //	twin        the unfiltered view rewrites nothing
 //	uniform     the same question is answered alike, from wherever, however and whenever it is asked
 //
-// What a resolver filters by another log is held against this one in its form alone: it is no fault,
-// and not checked (otherlog.go).
+// What a resolver filters by another log is held against that one where it was given, and else in
+// its form alone: then it is no fault, and not checked (otherlog.go).
 //
 // What is asked, and how, does not depend on what is listed (plan.go); how content delivery is
 // told from tampering stands in delivery.go. Questions and rounds are bounded, and so is what

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 
 	"github.com/shoji-dns/shoji/internal/dns"
 	"github.com/shoji-dns/shoji/internal/policy"
@@ -91,7 +92,7 @@ func (l *live) canaries() (some, rest []topic) {
 
 // topic is what a name is to the list in force.
 func (l *live) topic(n dns.Name, contact, chosen bool) topic {
-	_, listed := l.newest().MatchName(n)
+	listed := slices.ContainsFunc(l.books(), func(b *book) bool { _, listed := b.newest().MatchName(n); return listed })
 	return topic{name: n, chosen: chosen, listed: listed, twin: !listed || contact, contact: contact}
 }
 

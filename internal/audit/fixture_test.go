@@ -44,9 +44,12 @@ var morning = time.Date(2026, 1, 2, 8, 0, 0, 0, time.UTC)
 
 type seededReader struct{ *rand.ChaCha8 }
 
-func newOperator(t *testing.T) *operator {
+func newOperator(t *testing.T) *operator { return operatorOf(t, 1, "log.isp.example") }
+
+// operatorOf is one with a log of that name, and the key of that seed.
+func operatorOf(t *testing.T, seed byte, origin string) *operator {
 	t.Helper()
-	skey, vkey, err := note.GenerateKey(seededReader{rand.NewChaCha8([32]byte{1})}, "log.isp.example")
+	skey, vkey, err := note.GenerateKey(seededReader{rand.NewChaCha8([32]byte{seed})}, origin)
 	if err != nil {
 		t.Fatal(err)
 	}

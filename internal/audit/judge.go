@@ -129,7 +129,7 @@ func (l *live) keep(o *observation) {
 	case !o.outcome.fine():
 	case !o.route.Unfiltered && o.outcome.entry != 0:
 		if o.led = readLed(o); o.led.addr.IsValid() {
-			l.lead(o.led.addr, o.outcome.entry)
+			l.lead(o.led.addr, listing{o.outcome.log, o.outcome.entry})
 		}
 	case o.route.Unfiltered && o.listed:
 		k := keyOf(&o.question)
@@ -152,7 +152,7 @@ func (l *live) both(ctx context.Context, o *observation) outcome {
 	switch {
 	case first.fine() || passes(first.code):
 		return o.outcome
-	case ofList(first.code) && l.excused(ctx, was.at, first.entry):
+	case ofList(first.code) && l.bookOf(first.log).excused(ctx, l.cfg.Lag, was.at, first.entry):
 		l.asked.Lagged++
 		return o.outcome
 	}
@@ -165,34 +165,22 @@ func (l *live) both(ctx context.Context, o *observation) outcome {
 // excused reports whether a list came into force so shortly before a moment that a resolver
 // need not have followed yet, and the entry that is at issue is of a change that the list can
 // have brought: it was written shortly before the list, or ended with it.
-func (l *live) excused(ctx context.Context, at time.Time, entry uint64) bool {
-	e, err := l.entry(ctx, entry)
+func (b *book) excused(ctx context.Context, lag time.Duration, at time.Time, entry uint64) bool {
+	e, err := b.entry(ctx, entry)
 	if err != nil || e.Kind != ledger.KindList {
 		return false
 	}
-	for i := range l.lists {
-		since := l.since(i)
-		if at.Before(since) || !at.Before(since.Add(l.cfg.Lag)) {
+	for i := range b.lists {
+		since := b.since(i)
+		if at.Before(since) || !at.Before(since.Add(lag)) {
 			continue
 		}
-		if e.Time.After(since.Add(-maxDelay)) || !inForce(l.lists[i].List, entry, e) {
+		if e.Time.After(since.Add(-maxDelay)) || !inForce(b.lists[i].List, entry, e) {
 			return true
 		}
 	}
 	return false
 }
-
-// since is when a list came into force at the latest. The time in its epoch entry counts
-// where it is not contradicted by what was seen.
-func (l *live) since(i int) time.Time {
-	d := &l.lists[i]
-	if d.at.After(d.seen) || d.at.Before(d.from) {
-		return d.seen
-	}
-	return d.at
-}
-
-func (l *live) newest() *filter.List { return l.lists[len(l.lists)-1].List }
 
 // outcome judges a reply by every list that may have been in force when it was given: the
 // best that one of them makes of it.
@@ -205,12 +193,15 @@ func (l *live) outcome(ctx context.Context, o *observation) outcome {
 	case o.route.Unfiltered:
 		return l.ofTwin(ctx, o)
 	}
+	if s := readSignal(o.reply, l.log.Key); s.cited != nil && !s.own && l.given(s.cited) != nil {
+		return l.otherLog(ctx, o, s.cited)
+	}
 	out := l.byLists(ctx, o)
 	if out.fine() {
 		return out
 	}
 	if cited := l.citesOther(ctx, o); cited != nil {
-		return l.otherLog(o, cited)
+		return l.otherLog(ctx, o, cited)
 	}
 	return out
 }
@@ -357,18 +348,6 @@ func nameOf(e *ledger.Entry) dns.Name {
 		return ""
 	}
 	return n
-}
-
-// entry reads an entry of the log, once.
-func (l *live) entry(ctx context.Context, n uint64) (*ledger.Entry, error) {
-	if e := l.entries[n]; e != nil {
-		return e, nil
-	}
-	e, err := ledger.ReadEntry(ctx, l.log.Source, l.report.tip, n)
-	if err == nil {
-		l.entries[n] = e
-	}
-	return e, err
 }
 
 // ordinary holds a reply against what the own recursion found.

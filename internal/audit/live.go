@@ -11,8 +11,6 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
-	"github.com/shoji-dns/shoji/internal/filter"
-	"github.com/shoji-dns/shoji/ledger"
 )
 
 // LiveConfig says which resolvers are asked, what and how.
@@ -28,6 +26,8 @@ type LiveConfig struct {
 	Recursion Recursion
 	// Through is a recursion that asks a server for everything and validates what it says.
 	Through func(Server) Recursion
+
+	Others []Followed // further logs that the resolvers follow
 
 	Questions int           // at most, in one round; half as many again to look at differences
 	Rounds    int           // how often all is asked, in another order
@@ -77,22 +77,13 @@ type Asked struct {
 	Sinkholes []string          `json:"sinkholes"` // where filtered answers led, of each family MaxShown at most
 }
 
-// dated is a list and when it can have been in force.
-type dated struct {
-	*filter.List
-	at   time.Time // when it came into force, as its epoch entry says
-	from time.Time // when it was not yet seen
-	seen time.Time
-}
-
 // live is one audit of resolvers.
 type live struct {
+	*book  // the log that is at hand
+	others []*book
 	cfg    *LiveConfig
-	log    *Config
-	report *Report
 	plan   *planner
 	asked  *Asked
-	lists  []dated // in force one after the other
 	chosen []topic
 	listed []topic
 	common []topic // ordinary names
@@ -100,14 +91,13 @@ type live struct {
 	all       []*observation
 	total     uint64 // questions planned, for progress
 	truths    map[key]*truth
-	leads     map[netip.Addr]map[uint64]bool // the listings of which cited answers lead to an address
-	originals map[key]map[netip.Addr]bool    // what the twin found of listed names
+	leads     map[netip.Addr]map[listing]bool // the listings of which cited answers lead to an address
+	originals map[key]map[netip.Addr]bool     // what the twin found of listed names
 	twin      map[key]*dns.Message
 	reasons   map[reason]*dns.Message
-	entries   map[uint64]*ledger.Entry
 	names     map[dns.Name]bool
 
-	mu     sync.Mutex
+	mu     *sync.Mutex // of silent
 	silent map[Route]silence
 
 	filtered, answered, rewritten, uniform *Check
@@ -161,9 +151,9 @@ type reply struct {
 // and adds its checks to r.
 func Live(ctx context.Context, log Config, cfg LiveConfig, r *Report) error {
 	l := &live{
-		cfg: &cfg, log: &log, report: r, plan: newPlanner(&cfg),
+		book: newBook("", &log, r), cfg: &cfg, plan: newPlanner(&cfg), mu: new(sync.Mutex),
 		asked:  &Asked{Delivery: map[string]uint64{}, OtherLogs: map[string]uint64{}},
-		truths: map[key]*truth{}, leads: map[netip.Addr]map[uint64]bool{}, originals: map[key]map[netip.Addr]bool{}, twin: map[key]*dns.Message{}, reasons: map[reason]*dns.Message{}, entries: map[uint64]*ledger.Entry{},
+		truths: map[key]*truth{}, leads: map[netip.Addr]map[listing]bool{}, originals: map[key]map[netip.Addr]bool{}, twin: map[key]*dns.Message{}, reasons: map[reason]*dns.Message{},
 		names: map[dns.Name]bool{}, silent: map[Route]silence{},
 		filtered: &Check{Name: "filtered"}, answered: &Check{Name: "answered"}, rewritten: &Check{Name: "twin"}, uniform: &Check{Name: "uniform"},
 	}
@@ -187,10 +177,15 @@ func (l *live) checks() []*Check {
 }
 
 func (l *live) run(ctx context.Context) error {
-	if l.report.list == nil || l.report.Epoch == nil {
+	if !l.begin() {
 		return errors.New("resolvers were not asked: the log has no list that they could be held against")
 	}
-	l.lists = []dated{{l.report.list, l.report.Epoch.Time, time.Time{}, time.Now()}}
+	for _, o := range l.cfg.Others {
+		r := *o.Report // which its own run goes on with
+		if b := newBook(fmt.Sprintf("%s+%08x", o.Log.Key.Name(), o.Log.Key.KeyHash()), &o.Log, &r); b.begin() {
+			l.others = append(l.others, b)
+		}
+	}
 	for range max(l.cfg.Rounds, 1) {
 		if err := l.round(ctx); err != nil {
 			return err
@@ -316,6 +311,11 @@ func (l *live) catchUp(ctx context.Context, suspects []*observation) error {
 		return nil
 	}
 	since := l.since(len(l.lists) - 1)
+	for _, b := range l.others {
+		if at := b.since(len(b.lists) - 1); at.After(since) {
+			since = at
+		}
+	}
 	if wait := time.Until(since.Add(l.cfg.Lag)); wait > 0 && wait <= l.cfg.Lag {
 		return sleep(ctx, wait)
 	}
@@ -372,32 +372,14 @@ func (l *live) carry(ctx context.Context, q *question, transport string) (*dns.M
 	return m, nil
 }
 
-// follow reads the log again where it has grown. A list that came into force meanwhile
-// explains answers by it, and the report becomes that of the log as it is now.
+// follow reads the logs again where they have grown.
 func (l *live) follow(ctx context.Context) error {
-	before := time.Now()
-	tip, err := ledger.ReadCheckpoint(ctx, l.log.Source, l.log.Key)
-	if err != nil || tip.Size == l.report.tip.Size && tip.Root == l.report.tip.Root {
-		newest := &l.lists[len(l.lists)-1]
-		if newest.seen = before; err != nil && ctx.Err() == nil {
-			l.filtered.open(Finding{Code: Unreadable, Detail: err.Error()})
-		}
-		return ctx.Err()
+	err := l.book.follow(ctx, l.filtered)
+	l.report.Asked = l.asked
+	for _, b := range l.others {
+		err = errors.Join(err, b.follow(ctx, l.filtered))
 	}
-	log := *l.log
-	log.Now = before
-	r, err := Run(ctx, log)
-	r.Asked = l.asked
-	r.faultsOf(l.report)
-	old := l.report.Epoch
-	*l.report = *r
-	if err != nil {
-		return err
-	}
-	if r.list != nil && (old == nil || r.Epoch.Entry != old.Entry) {
-		l.lists = append(l.lists, dated{r.list, r.Epoch.Time, l.lists[len(l.lists)-1].seen, before})
-	}
-	return nil
+	return err
 }
 
 // sleep waits; it ends early, with an error, where ctx does.
@@ -473,8 +455,8 @@ func (l *live) mayResolve(q *question) bool {
 	if q.typ == dns.TypeANY {
 		return false
 	}
-	for i := range l.lists {
-		if _, listed := l.lists[i].MatchName(q.name); listed && !q.contact {
+	for _, b := range l.books() {
+		if !q.contact && slices.ContainsFunc(b.lists, func(d dated) bool { _, listed := d.MatchName(q.name); return listed }) {
 			return false
 		}
 	}

@@ -10,8 +10,32 @@ import (
 )
 
 // A resolver may follow several logs, and names the one that its answer goes by. What is filtered
-// by another log than the one at hand cannot be held against this one. It is no fault, and it is
-// never in order: whoever cites a log that nobody knows hides behind it, and is not verified.
+// by another log than the one at hand is held against that one where it was given (LiveConfig.Others).
+// Where it was not, it is no fault, and it is never in order: whoever cites a log that nobody knows
+// hides behind it, and is not verified.
+
+// books are all logs that were given.
+func (l *live) books() []*book { return append([]*book{l.book}, l.others...) }
+
+// given is the other log that a citation is of; nil where that was not given.
+func (l *live) given(c *citation.Citation) *book {
+	for _, b := range l.others {
+		if c.Of(b.log.Key) {
+			return b
+		}
+	}
+	return nil
+}
+
+// bookOf is the log of a book's name.
+func (l *live) bookOf(name string) *book {
+	for _, b := range l.others {
+		if b.name == name {
+			return b
+		}
+	}
+	return l.book
+}
 
 // reason is a question without its form: what was answered to it with EDNS says why.
 type reason struct {
@@ -22,8 +46,18 @@ type reason struct {
 // edns reports whether an answer has a place to say why it is filtered.
 func (o *observation) edns() bool { return o.form.edns || o.route.Encrypted != "" }
 
-// otherLog judges a reply that is filtered by another log, as far as this can be done here: by its form.
-func (l *live) otherLog(o *observation, c *citation.Citation) outcome {
+// otherLog judges a reply that is filtered by another log: by its lists where it was given, else as
+// far as this can be done, by its form.
+func (l *live) otherLog(ctx context.Context, o *observation, c *citation.Citation) outcome {
+	if b := l.given(c); b != nil {
+		of := *l // the same audit, with that log at hand
+		of.book = b
+		out := of.byLists(ctx, o)
+		if out.log = b.name; !out.fine() && out.entry == 0 { // of a reply without EDNS
+			out.entry = c.Entry
+		}
+		return out
+	}
 	got := readSaid(o.name, o.typ, o.reply.RCode, o.reply.Answer)
 	says := fmt.Sprintf("log entry %d of %s is said to list it", c.Entry, c.Log)
 	out := l.inForm(o, &got, c.Entry, says)

@@ -1,23 +1,27 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
 )
 
 // filteredOf is a reply in due form that cites an entry of another log.
-func filteredOf(w *world, q *dns.Message, log string) *dns.Message {
+func filteredOf(w *world, q *dns.Message, log string, entry int) *dns.Message {
 	m := filteredBy(w, q, "a.example")
 	if m.EDNS != nil {
-		why := "log entry 1 of " + log
+		why := fmt.Sprintf("log entry %d of %s", entry, log)
 		if asksStructured(q) {
-			why = fmt.Sprintf(`{"j":"malware","s":1,"l":"en","fdbs":[{"db":%q,"id":"1"}]}`, log)
+			why = fmt.Sprintf(`{"j":"malware","s":1,"l":"en","fdbs":[{"db":%q,"id":"%d"}]}`, log, entry)
 		}
 		m.EDNS.Options = []dns.Option{dns.ErrorOption(dns.EDEBlocked, why)}
 	}
@@ -33,7 +37,7 @@ func crooksOfOtherLogs() map[string]crooked {
 	of := func(name string, change func(r Route, q, m *dns.Message)) func(*world, Route, *dns.Message, *dns.Message, int) {
 		return func(w *world, r Route, q, m *dns.Message, _ int) {
 			if is(q, name) && !r.Unfiltered {
-				*m = *filteredOf(w, q, other)
+				*m = *filteredOf(w, q, other, 1)
 				change(r, q, m)
 			}
 		}
@@ -51,12 +55,12 @@ func crooksOfOtherLogs() map[string]crooked {
 		"follows another log first": {of("a.example", same), twoNames, Unchecked, "filtered: other-log"},
 		"follows another log first that lists all": {func(w *world, r Route, q, m *dns.Message, _ int) {
 			if _, listed := w.r.list.MatchName(q.Question[0].Name); listed && !r.Unfiltered {
-				*m = *filteredOf(w, q, other)
+				*m = *filteredOf(w, q, other, 1)
 			}
 		}, twoNames, Unchecked, "filtered: other-log"},
 		"follows another log first, which delists meanwhile": {func(w *world, r Route, q, m *dns.Message, nth int) {
 			if is(q, "a.example") && !r.Unfiltered && nth <= 6 {
-				*m = *filteredOf(w, q, other)
+				*m = *filteredOf(w, q, other, 1)
 			}
 		}, twoNames, Unchecked, "filtered: other-log"},
 		"leads what another log lists elsewhere":       {of(shop, leads("8.8.8.8")), twoNames, Fault, "answered: other-sinkhole"},
@@ -72,17 +76,17 @@ func crooksOfOtherLogs() map[string]crooked {
 		}), twoNames, Fault, "answered: kept-long"},
 		"filters by another log for one customer": {func(w *world, r Route, q, m *dns.Message, _ int) {
 			if is(q, shop) && !r.Unfiltered && r.Source == netip.MustParseAddr("198.51.100.2") {
-				*m = *filteredOf(w, q, other)
+				*m = *filteredOf(w, q, other, 1)
 			}
 		}, twoCustomers, Fault, "uniform: differs-by"},
 		"filters who cannot be told why": {func(w *world, r Route, q, m *dns.Message, _ int) {
 			if is(q, shop) && !r.Unfiltered && q.EDNS == nil {
-				*m = *filteredOf(w, q, other)
+				*m = *filteredOf(w, q, other, 1)
 			}
 		}, twoNames, Fault, "answered: filtered-unlisted"},
 		"tells of another log who asks why alone": {func(w *world, r Route, q, m *dns.Message, _ int) {
 			if is(q, shop) && !r.Unfiltered {
-				if *m = *filteredOf(w, q, other); q.EDNS == nil && len(m.Answer) == 1 {
+				if *m = *filteredOf(w, q, other, 1); q.EDNS == nil && len(m.Answer) == 1 {
 					leads("8.8.8.8")(r, q, m)
 				}
 			}
@@ -106,6 +110,123 @@ func crooksOfOtherLogs() map[string]crooked {
 	}
 }
 
+// watched is an internet that tells what is asked for.
+type watched struct {
+	internet
+	asked func(name dns.Name)
+}
+
+func (w watched) Resolve(ctx context.Context, name dns.Name, t dns.Type) *answer.Answer {
+	w.asked(name)
+	return w.internet.Resolve(ctx, name, t)
+}
+
+// Where the other log was given, what it filters is held against it, also when it changes meanwhile.
+func TestOtherLogThatWasGiven(t *testing.T) {
+	const shop = "www.shop-5.example"
+	for name, tc := range map[string]struct {
+		before, meanwhile []string // that it lists
+		want              string
+		code              string
+	}{
+		"lists it":                {[]string{shop}, nil, Verified, ""},
+		"lists it meanwhile":      {nil, []string{shop}, Verified, ""},
+		"lists it by another":     {[]string{"else.example", shop}, nil, Fault, "filtered: wrong-citation"},
+		"lists another by that":   {[]string{"else.example"}, nil, Fault, "answered: filtered-unlisted"},
+		"has no entry like that":  {nil, nil, Fault, "answered: filtered-unlisted"},
+		"lists another meanwhile": {nil, []string{"else.example"}, Fault, "answered: filtered-unlisted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, log, cfg := newWorld(t)
+			twoNames(w, &log, &cfg)
+			other := operatorOf(t, 2, "other.example")
+			list := func(names []string) {
+				for _, name := range names {
+					other.add(other.list(name))
+				}
+				other.epoch()
+			}
+			other.add(other.policy.Entry(morning))
+			list(tc.before)
+			cfg.Others, cfg.Lag, cfg.Contact = followed(t, other), time.Nanosecond, len(tc.meanwhile) > 0
+			listed := slices.Contains(tc.before, shop) // and so is malware's
+			cfg.Recursion = watched{w.inet, func(name dns.Name) {
+				if listed && name.Equal(dns.MustName(shop)) {
+					t.Error("the own recursion contacts what the other log lists")
+				}
+			}}
+			entry, asked := 1, 0
+			if len(tc.meanwhile) > 0 {
+				entry = len(other.raw)
+			}
+			w.rule = func(r Route, q *dns.Message) (*dns.Message, error) {
+				if r.Unfiltered && is(q, shop) && listed {
+					t.Error("the twin is asked for what the other log lists")
+				}
+				if r.Unfiltered || !is(q, shop) {
+					return nil, nil
+				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if asked++; asked == 1 && len(tc.meanwhile) > 0 {
+					list(tc.meanwhile)
+				}
+				return filteredOf(w, q, "other.example", entry), nil
+			}
+			if err := Live(t.Context(), log, cfg, w.r); err != nil {
+				t.Fatal(err)
+			}
+			if got := codes(w.r); w.r.Verdict != tc.want || !strings.Contains(got, tc.code) || len(w.r.Asked.OtherLogs) != 0 {
+				t.Errorf("%s: %s, %v\n%v", w.r.Verdict, got, w.r.Asked.OtherLogs, findings(w.r))
+			}
+		})
+	}
+}
+
+// A resolver that follows the other log's last change late, and in time, is in order.
+func TestOtherLogIsFollowedLate(t *testing.T) {
+	const shop = "www.shop-5.example"
+	w, log, cfg := newWorld(t)
+	twoNames(w, &log, &cfg)
+	other := operatorOf(t, 2, "other.example")
+	other.add(other.policy.Entry(morning), other.list(shop))
+	other.add(other.delist(shop))
+	other.add(other.hosts(4)...)
+	other.epoch() // seven seconds after the log began; the first log's list is of the fourth
+	cfg.Others, cfg.Lag = followed(t, other), 5*time.Second
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(morning.Add(10 * time.Second)))
+		w.rule = func(r Route, q *dns.Message) (*dns.Message, error) {
+			if r.Unfiltered || !is(q, shop) || time.Now().After(morning.Add(11*time.Second)) {
+				return nil, nil
+			}
+			return filteredOf(w, q, "other.example", 1), nil
+		}
+		if err := Live(t.Context(), log, cfg, w.r); err != nil {
+			t.Fatal(err)
+		}
+		found(t, w.r, Verified, "")
+		if w.r.Asked.Lagged == 0 {
+			t.Error("nothing was answered by the list before")
+		}
+	})
+}
+
+// followed is an operator's log as one that resolvers follow too.
+func followed(t *testing.T, o *operator) []Followed {
+	t.Helper()
+	m, err := OpenMemory(t.TempDir(), o.vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := Config{Source: o, Key: o.key, Memory: m, Now: morning.Add(time.Hour)}
+	r, err := Run(t.Context(), log)
+	if err != nil || r.Verdict != Verified {
+		t.Fatal(codes(r), err)
+	}
+	return []Followed{{log, r}}
+}
+
 // What another log filters is counted by itself, by the log, and makes one finding of each check.
 func TestOtherLog(t *testing.T) {
 	w, log, cfg := newWorld(t)
@@ -117,9 +238,9 @@ func TestOtherLog(t *testing.T) {
 		}
 		switch {
 		case is(q, "www.shop-5.example"), is(q, "a.example"):
-			return filteredOf(w, q, "other.example"), nil
+			return filteredOf(w, q, "other.example", 1), nil
 		case is(q, "www.shop-6.example"):
-			return filteredOf(w, q, "third.example+0c3f7a51"), nil
+			return filteredOf(w, q, "third.example+0c3f7a51", 1), nil
 		}
 		return nil, nil
 	}

@@ -58,16 +58,22 @@ func (l *live) note(o *question, m *dns.Message, v filter.Verdict) bool {
 	if !s.given || !s.names(v.Entry) || len(got.addrs) != 1 {
 		return false
 	}
-	l.lead(got.addrs[0], v.Entry)
+	l.lead(got.addrs[0], listing{l.name, v.Entry})
 	return true
 }
 
+// listing is an entry of a log, by the log's name as a book has it.
+type listing struct {
+	log   string
+	entry uint64
+}
+
 // lead notes that what an entry lists leads to an address.
-func (l *live) lead(a netip.Addr, entry uint64) {
+func (l *live) lead(a netip.Addr, by listing) {
 	if l.leads[a] == nil {
-		l.leads[a] = map[uint64]bool{}
+		l.leads[a] = map[listing]bool{}
 	}
-	l.leads[a][entry] = true
+	l.leads[a][by] = true
 }
 
 // ledTo are the addresses of a family that filtered answers lead to, those of most listings first.
@@ -150,7 +156,7 @@ func (l *live) askMore(ctx context.Context) {
 		ipv4 bool
 		typ  dns.Type
 	}{{true, dns.TypeA}, {false, dns.TypeAAAA}} {
-		known := map[uint64]bool{}
+		known := map[listing]bool{}
 		for _, a := range l.ledTo(family.ipv4) {
 			maps.Copy(known, l.leads[a])
 		}
@@ -159,10 +165,10 @@ func (l *live) askMore(ctx context.Context) {
 			if len(known) == 0 || len(known) >= enoughListings || more == maxMore || ctx.Err() != nil {
 				break
 			}
-			if v, listed := l.newest().MatchName(t.name); listed && !known[v.Entry] {
+			if v, listed := l.newest().MatchName(t.name); listed && !known[listing{l.name, v.Entry}] {
 				more++
 				if l.learn(ctx, &question{topic: &t, typ: family.typ, route: route}, v) {
-					known[v.Entry] = true
+					known[listing{l.name, v.Entry}] = true
 				}
 			}
 		}
