@@ -27,6 +27,7 @@ encrypted:
   doh: ["127.0.0.1:443"]
   doq: ["127.0.0.1:853"]
   connections: 4096
+  oblivious: {target: true}
 log: {listen: []}
 desk: {listen: []}
 CONF

