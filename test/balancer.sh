@@ -1,17 +1,17 @@
 #!/bin/bash
-# balancer.sh [-i]: dnsdist before shoji, saying whom it speaks for by PROXY protocol v2.
+# balancer.sh [-i]: dnsdist and HAProxy before shoji, saying whom they speak for by PROXY protocol v2.
 #
 # In a network namespace that it makes and removes, shoji serves its lab to one client's address and to no other, behind
-# four dnsdist that reach it over UDP, TCP, TLS and HTTPS. It is checked that each client is answered as itself: the one that is
+# four dnsdist that reach it over UDP, TCP, TLS and HTTPS, and an HAProxy that passes TLS on unopened. It is checked that each client is answered as itself: the one that is
 # allowed, the one that is not, and the one that asks too much; and that a balancer without a header is not answered,
 # nor a client with one.
 #
-# Needs root, and dnsdist, openssl, dig, python3 and ip. What is missing is installed from Debian with -i (services are not
+# Needs root, and dnsdist, HAProxy, openssl, dig, kdig, python3 and ip. What is missing is installed from Debian with -i (services are not
 # started); else the script exits with 77.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); ROOT=$(cd "$HERE/.." && pwd)
 . "$HERE/stage.sh"
-need "${1:-}" dnsdist:dnsdist openssl:openssl dig:bind9-dnsutils python3:python3 ip:iproute2
+need "${1:-}" dnsdist:dnsdist haproxy:haproxy kdig:knot-dnsutils openssl:openssl dig:bind9-dnsutils python3:python3 ip:iproute2
 FAILED=0 PASSED=0
 pass() { PASSED=$((PASSED + 1)); echo "ok   $*"; }
 fail() { FAILED=$((FAILED + 1)); echo "FAIL $*"; }
@@ -25,7 +25,7 @@ SINK=127.83.72.1 ALLOWED=192.0.2.9 OTHER=192.0.2.10 SECOND=203.0.113.11
 
 note "shoji and its lab"
 (cd "$ROOT" && go build -o "$W/shoji" ./cmd/shoji)
-make_namespace $ALLOWED $OTHER $SECOND 198.51.100.1 198.51.100.11 198.51.100.12 198.51.100.13 198.51.100.14
+make_namespace $ALLOWED $OTHER $SECOND 198.51.100.1 198.51.100.11 198.51.100.12 198.51.100.13 198.51.100.14 198.51.100.15
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=dns.example \
   -addext subjectAltName=DNS:dns1.example,DNS:dns2.example -keyout "$W/key.pem" -out "$W/cert.pem" 2>/dev/null
 cat > "$W/shoji.yaml" <<CONF
@@ -75,6 +75,31 @@ for way in "UDP 11" "TCP 12" "TLS 13" "HTTPS 14"; do
   done
 done
 fits "UDP: the other one is told why" "REFUSED" dig +tries=1 +time=2 -b $OTHER @198.51.100.11 c2.evil.test
+
+note "HAProxy, which does not open TLS"
+cat > "$W/haproxy.cfg" <<CONF
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 10s
+  timeout server 10s
+listen tls
+  bind 198.51.100.15:853
+  server shoji 198.51.100.1:853 send-proxy-v2 source 198.51.100.15
+listen https
+  bind 198.51.100.15:443
+  server shoji 198.51.100.1:443 send-proxy-v2 source 198.51.100.15
+CONF
+start haproxy haproxy -db -f "$W/haproxy.cfg"
+ask=(kdig +short +retry=0 +timeout=2 +tls-ca="$W/cert.pem" +tls-hostname=dns1.example @198.51.100.15 c2.evil.test)
+for i in $(seq 100); do # until it listens
+  inside "${ask[@]}" +tls -b $ALLOWED 2>/dev/null | grep -q "^$SINK\$" && break
+  sleep 0.2
+done
+for over in +tls +https=/dns-query; do
+  fits "HAProxy, $over: the allowed client" "^$SINK\$" "${ask[@]}" $over -b $ALLOWED
+  fits "HAProxy, $over: the other one" "failed|closed|error|WARNING" "${ask[@]}" $over -b $OTHER
+done
 
 note "without a header, and with one that nobody may send"
 fits "a balancer without a header, UDP" "timed out" dig +tries=1 +time=1 -b 198.51.100.11 @198.51.100.1 c2.evil.test
