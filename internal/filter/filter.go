@@ -115,7 +115,7 @@
 // # Limits and known faults
 //
 // 2³² octets of keys (about 200 million names), 2²⁵ units, entry numbers below 2⁵³.
-// Compile holds 60 to 90 octets a name in memory, Merge 40 of the list and 60 to 90
+// Compile holds 40 to 90 octets a name in memory, Merge 20 to 40 of the list and 40 to 90
 // a change; the hash is keyed anew with every epoch, so that Merge writes the
 // whole file too. A list with commitments costs a SHA-256 or two for each label of a name
 // and each of its salts (ledger.MaxSalts), some 0.5 µs each, where a name is not known to pass already.
