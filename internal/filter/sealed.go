@@ -76,8 +76,8 @@ func readSealed(b []byte) (s sealed, ok bool) {
 func (s *sealed) find(commitment *ledger.Digest) (uint64, bool) {
 	tail := sealedTail(commitment[:])
 	bucket := sealedBucket(tail, s.dirBits)
-	low, high := int(number32(s.dir, bucket)), int(number32(s.dir, bucket+1))
-	high = min(high, len(s.records)/sealedRecord)
+	count := uint32(len(s.records) / sealedRecord) // before a damaged number becomes a negative one
+	low, high := int(min(number32(s.dir, bucket), count)), int(min(number32(s.dir, bucket+1), count))
 	for low < high { // the first record whose tail is not less
 		if half := int(uint(low+high) / 2); sealedTail(s.records[half*sealedRecord:]) < tail {
 			low = half + 1
