@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/shoji-dns/shoji/internal/filter"
@@ -16,7 +17,8 @@ type Followed struct {
 
 // book is a log while resolvers are asked.
 type book struct {
-	name    string // "" for the one that they are held against
+	name    string  // "" for the one that they are held against
+	given   *Report // that of a log beside it, which its own run goes on with
 	log     *Config
 	report  *Report
 	lists   []dated // in force one after the other
@@ -86,6 +88,9 @@ func (b *book) follow(ctx context.Context, unread *Check) error {
 	r.faultsOf(b.report)
 	old := b.report.Epoch
 	*b.report = *r
+	if b.given != nil { // whose own run may be over
+		b.given.takeOver(r)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,4 +98,20 @@ func (b *book) follow(ctx context.Context, unread *Check) error {
 		b.lists = append(b.lists, dated{r.list, r.Epoch.Time, b.lists[len(b.lists)-1].seen, before})
 	}
 	return nil
+}
+
+// takeOver takes over what a later report of the same log found wrong, or could not tell.
+func (r *Report) takeOver(later *Report) {
+	for _, is := range later.Checks {
+		at := slices.IndexFunc(r.Checks, func(c *Check) bool { return c.Name == is.Name })
+		if at < 0 || r.Checks[at].Unchecked > 0 {
+			continue
+		}
+		c := r.Checks[at]
+		if c.Unchecked = is.Unchecked; is.Faults == 0 { // else faultsOf takes the findings
+			c.Findings = slices.Concat(c.Findings, is.Findings)
+			c.Findings = c.Findings[:min(len(c.Findings), MaxShown)]
+		}
+	}
+	r.faultsOf(later)
 }

@@ -181,8 +181,9 @@ func (l *live) run(ctx context.Context) error {
 		return errors.New("resolvers were not asked: the log has no list that they could be held against")
 	}
 	for _, o := range l.cfg.Others {
-		r := *o.Report // which its own run goes on with
+		r := *o.Report
 		if b := newBook(fmt.Sprintf("%s+%08x", o.Log.Key.Name(), o.Log.Key.KeyHash()), &o.Log, &r); b.begin() {
+			b.given = o.Report
 			l.others = append(l.others, b)
 		}
 	}

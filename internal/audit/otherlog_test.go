@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/answer"
 	"github.com/shoji-dns/shoji/internal/dns"
+	"github.com/shoji-dns/shoji/ledger"
 )
 
 // filteredOf is a reply in due form that cites an entry of another log.
@@ -178,6 +179,55 @@ func TestOtherLogThatWasGiven(t *testing.T) {
 			}
 			if got := codes(w.r); w.r.Verdict != tc.want || !strings.Contains(got, tc.code) || len(w.r.Asked.OtherLogs) != 0 {
 				t.Errorf("%s: %s, %v\n%v", w.r.Verdict, got, w.r.Asked.OtherLogs, findings(w.r))
+			}
+		})
+	}
+}
+
+// What is found at the other log while resolvers are asked stands in its report too, which may be the only one that is
+// about it from then on: a list that accounts for answers there is none that nobody has verified.
+func TestOtherLogIsVerifiedMeanwhile(t *testing.T) {
+	const shop = "www.shop-5.example"
+	for what, tc := range map[string]struct {
+		change func(*ledger.Entry)
+		want   string
+		code   string
+	}{
+		"as the policy wants it": {func(*ledger.Entry) {}, Verified, ""},
+		"without the sources":    {func(e *ledger.Entry) { e.Evidence = e.Evidence[:1] }, Fault, NotListed},
+		"and does not tell": {func(e *ledger.Entry) {
+			e.Salt = ledger.Salt{1}
+			e.Name, e.Commitment = "", ledger.Commit(e.Salt, e.Scope, shop)
+		}, Unchecked, Committed},
+		"by an unknown policy": {func(e *ledger.Entry) { e.Policy[0] ^= 1 }, Fault, OtherPolicy},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, log, cfg := newWorld(t)
+			twoNames(w, &log, &cfg)
+			other := operatorOf(t, 2, "other.example")
+			other.add(other.policy.Entry(morning))
+			other.epoch()
+			cfg.Others, cfg.Lag, cfg.Contact = followed(t, other), time.Nanosecond, true
+			entry, asked := len(other.raw), 0
+			w.rule = func(r Route, q *dns.Message) (*dns.Message, error) {
+				if r.Unfiltered || !is(q, shop) {
+					return nil, nil
+				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if asked++; asked == 1 {
+					e := other.list(shop)
+					tc.change(e)
+					other.add(e)
+					other.epoch()
+				}
+				return filteredOf(w, q, "other.example", entry), nil
+			}
+			if err := Live(t.Context(), log, cfg, w.r); err != nil {
+				t.Fatal(err)
+			}
+			if r := cfg.Others[0].Report; r.Verdict != tc.want || tc.code != "" && !r.Has(tc.code) {
+				t.Errorf("%s: %s\n%v", r.Verdict, codes(r), findings(r))
 			}
 		})
 	}
