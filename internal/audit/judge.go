@@ -149,10 +149,11 @@ func (l *live) both(ctx context.Context, o *observation) outcome {
 	was := *o
 	was.at, was.reply, was.err = o.first.at, o.first.reply, o.first.err
 	first := l.outcome(ctx, &was)
+	of := l.bookOf(first.log)
 	switch {
 	case first.fine() || passes(first.code):
 		return o.outcome
-	case ofList(first.code) && l.bookOf(first.log).excused(ctx, l.cfg.Lag, was.at, first.entry):
+	case ofList(first.code) && of != nil && of.excused(ctx, l.cfg.Lag, was.at, first.entry):
 		l.asked.Lagged++
 		return o.outcome
 	}

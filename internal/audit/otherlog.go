@@ -27,14 +27,14 @@ func (l *live) given(c *citation.Citation) *book {
 	return nil
 }
 
-// bookOf is the log of a book's name.
+// bookOf is the log of a book's name; nil where it is of none that was given.
 func (l *live) bookOf(name string) *book {
-	for _, b := range l.others {
+	for _, b := range l.books() {
 		if b.name == name {
 			return b
 		}
 	}
-	return l.book
+	return nil
 }
 
 // reason is a question without its form: what was answered to it with EDNS says why.

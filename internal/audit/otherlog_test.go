@@ -262,6 +262,37 @@ func TestOtherLogIsFollowedLate(t *testing.T) {
 	})
 }
 
+// A new list of the log at hand excuses nothing that is said of a log that nobody knows, whose entries have numbers too.
+func TestListsExcuseNothingOfOtherLogs(t *testing.T) {
+	const shop = "www.shop-5.example"
+	w, log, cfg := newWorld(t)
+	twoNames(w, &log, &cfg)
+	cfg.Lag = time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(morning.Add(10 * time.Second)))
+		asked := false
+		w.rule = func(r Route, q *dns.Message) (*dns.Message, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if r.Unfiltered || !is(q, shop) || q.Question[0].Type != dns.TypeA || asked || q.EDNS == nil {
+				return nil, nil
+			}
+			asked = true
+			m := filteredOf(w, q, "other.example", 1)
+			for i := range m.Answer {
+				m.Answer[i].Data = netip.MustParseAddr("93.184.5.1").AsSlice()
+			}
+			return m, nil
+		}
+		if err := Live(t.Context(), log, cfg, w.r); err != nil {
+			t.Fatal(err)
+		}
+		if w.r.Verdict != Fault || !strings.Contains(codes(w.r), "answered: not-filtered") || w.r.Asked.Lagged != 0 {
+			t.Errorf("%s: %s, %d excused", w.r.Verdict, codes(w.r), w.r.Asked.Lagged)
+		}
+	})
+}
+
 // followed is an operator's log as one that resolvers follow too.
 func followed(t *testing.T, o *operator) []Followed {
 	t.Helper()
