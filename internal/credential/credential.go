@@ -14,7 +14,8 @@
 //
 // Without files a self-signed certificate is made, and kept in the folder where one is
 // named. Nobody trusts it by itself; clients may know it by its pin (RFC 7858 §4.2), which stays
-// when the certificate is renewed, in the last month of its life, or made for other names.
+// when the certificate is renewed, in the last month of its life, or made for other names. Where that cannot be written,
+// the one before stays, also at a start, if it is for all names.
 //
 // # Session tickets
 //
@@ -136,10 +137,12 @@ func Open(cfg Config) (*Store, error) {
 	rand.Read(s.ticket[:])
 	if cfg.Cert == "" {
 		pair, err := selfSigned(cfg, nil, time.Now())
-		if err != nil {
+		if pair == nil {
 			return nil, err
 		}
-		s.current.Store(pair)
+		if s.current.Store(pair); err != nil { // a full disk is no reason to answer nobody
+			s.alarmAt(time.Now(), err)
+		}
 		return s, nil
 	}
 	s.seen = s.stamps()

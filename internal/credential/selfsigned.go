@@ -31,10 +31,12 @@ const (
 )
 
 // selfSigned is the certificate that is kept in cfg.Dir, or a new one. Its key stays where there
-// is one, as clients may have written its pin down; a file that cannot be read is an error for the same reason. key is that
+// is one, as clients may have written its pin down; a file that cannot be read is an error for the same reason. Where
+// a new one cannot be written, that which is kept comes with the error if it is for all that cfg asks for. key is that
 // of the certificate in force; nil: there is none.
 func selfSigned(cfg Config, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
 	path := filepath.Join(cfg.Dir, selfFile)
+	var old *tls.Certificate
 	if cfg.Dir != "" {
 		kept, err := tls.LoadX509KeyPair(path, path)
 		switch {
@@ -44,7 +46,9 @@ func selfSigned(cfg Config, key crypto.Signer, now time.Time) (*tls.Certificate,
 		case covers(kept.Leaf, cfg) && lasts(kept.Leaf, now):
 			return &kept, nil
 		default:
-			key, _ = kept.PrivateKey.(crypto.Signer)
+			if key, _ = kept.PrivateKey.(crypto.Signer); covers(kept.Leaf, cfg) {
+				old = &kept
+			}
 		}
 	}
 	text, err := sign(cfg, key, now)
@@ -56,7 +60,7 @@ func selfSigned(cfg Config, key crypto.Signer, now time.Time) (*tls.Certificate,
 			return nil, err
 		}
 		if err := durable.WriteFile(path, text, 0o600); err != nil {
-			return nil, err
+			return old, err
 		}
 	}
 	pair, err := tls.X509KeyPair(text, text)
