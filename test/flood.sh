@@ -8,6 +8,7 @@
 # share of the server's processor time does.
 #
 #   test/flood.sh -rounds 5 -length 2s -least 0.9    # fails where less than 0.9 of a processor is left
+#   test/flood.sh -rate 40000 -least 0.9             # fails where less than 0.9 of so many queries a second is answered
 #   test/flood.sh -kinds tls-hello,doh-reset
 #
 # Needs root, dig and ip. What is missing is installed from Debian with -i; else the script exits with 77.

@@ -6,7 +6,7 @@
 //
 // For each kind, rounds of UDP alone and of UDP beside the flood follow one another. Two ratios are
 // printed, as medians over the rounds: of the replies in the same time, which means something on a
-// machine with processors to spare for the clients; and of the share of the server's processor time that UDP
+// machine with processors to spare for the clients, or where UDP is asked less than it can do (-rate); and of the share of the server's processor time that UDP
 // got beside the flood, over the share that it would have with a processor of its own. A reply's cost
 // is taken from the rounds of UDP alone, so that the second ratio holds on a machine that others use too.
 //
@@ -33,13 +33,17 @@ import (
 )
 
 // target is where a server is.
-type target struct{ udp, dot, doh, doq netip.AddrPort }
+type target struct {
+	udp, dot, doh, doq netip.AddrPort
+	rate               int // of queries over UDP in a second; 0: as many as are answered
+}
 
 func (t *target) flags(f *flag.FlagSet) {
 	f.Func("udp", "where it takes plain queries", addr(&t.udp))
 	f.Func("dot", "and those over TLS", addr(&t.dot))
 	f.Func("doh", "over HTTPS, HTTP/2 and HTTP/3", addr(&t.doh))
 	f.Func("doq", "over QUIC", addr(&t.doq))
+	f.IntVar(&t.rate, "rate", 0, "how many queries a second come over UDP, instead of as many as are answered")
 }
 
 func addr(to *netip.AddrPort) func(string) error {
@@ -69,7 +73,7 @@ func main() {
 	f.IntVar(&m.rounds, "rounds", 5, "how many rounds for each kind")
 	f.DurationVar(&m.length, "length", time.Second, "how long each half of a round takes")
 	f.StringVar(&m.kinds, "kinds", strings.Join(names(), ","), "which floods")
-	f.Float64Var(&m.least, "least", 0, "exit with 1 where less than this share of a processor is left to UDP")
+	f.Float64Var(&m.least, "least", 0, "exit with 1 where less than this share of a processor, or with -rate of the replies, is left to UDP")
 	as := f.String("as", "", "be a client of this kind until the input ends, and print how often it did what it does")
 	f.Parse(os.Args[1:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -196,12 +200,16 @@ func (m *measure) run(ctx context.Context) error {
 			floods = append(floods, perSecond(b.flood, b))
 		}
 		fmt.Printf("%-22s %12.0f %12.0f %10.2f %10.2f %12.0f\n", kind, median(alone), median(beside), median(replies), median(share), median(floods))
-		if median(share) < m.least {
+		left := share
+		if m.rate > 0 {
+			left = replies
+		}
+		if median(left) < m.least {
 			low = append(low, kind)
 		}
 	}
 	if len(low) > 0 {
-		return fmt.Errorf("less than %.2f of a processor is left to UDP by: %s", m.least, strings.Join(low, ", "))
+		return fmt.Errorf("less than %.2f is left to UDP by: %s", m.least, strings.Join(low, ", "))
 	}
 	return nil
 }
@@ -226,7 +234,7 @@ func (m *measure) child(ctx context.Context, kind string, nice int) (*child, err
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, "nice", "-n", strconv.Itoa(nice), self, "-as", kind,
-		"-udp", m.udp.String(), "-dot", m.dot.String(), "-doh", m.doh.String(), "-doq", m.doq.String())
+		"-rate", strconv.Itoa(m.rate), "-udp", m.udp.String(), "-dot", m.dot.String(), "-doh", m.doh.String(), "-doq", m.doq.String())
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 const (
 	udpKind = "udp"
 	// window is how many queries over UDP are under way on each socket, and sockets how many there are.
-	window, sockets = 256, 4
+	window, sockets = 1024, 4
 	// batch is how many one system call moves.
 	batch = 32
 	// lost is when what was not answered counts as lost.
@@ -26,7 +26,7 @@ const (
 // query asks for a name that the server answers without the network.
 const query = "\x00\x00\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02c2\x04evil\x04test\x00\x00\x01\x00\x01"
 
-// plain asks over UDP as fast as the server answers. The input's lines are answered by how many
+// plain asks over UDP as fast as the server answers, or at target.rate. The input's lines are answered by how many
 // replies came.
 func plain(ctx context.Context, to target) (int, error) {
 	var replies atomic.Int64
@@ -63,9 +63,16 @@ func ask(ctx context.Context, to target, i int, replies *atomic.Int64) error {
 		out[i].Buffers = [][]byte{[]byte(query)}
 		in[i].Buffers = [][]byte{make([]byte, 2048)}
 	}
+	if to.rate > 0 {
+		go func() {
+			if err := pace(ctx, p, out, to.rate/sockets); err != nil {
+				c.Close() // which the other half tells
+			}
+		}()
+	}
 	var sent, past uint16 // the ID of the next query, and of the first that is under way
 	for ctx.Err() == nil {
-		for sent-past < window {
+		for to.rate == 0 && sent-past < window {
 			n := min(batch, window-(sent-past))
 			for i := range n {
 				binary.BigEndian.PutUint16(out[i].Buffers[0], sent+i)
@@ -90,4 +97,25 @@ func ask(ctx context.Context, to target, i int, replies *atomic.Int64) error {
 		}
 	}
 	return nil
+}
+
+// pace sends so many queries a second, whatever comes back.
+func pace(ctx context.Context, p *ipv4.PacketConn, out []ipv4.Message, rate int) error {
+	start, sent := time.Now(), 0
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; {
+			n, err := p.WriteBatch(out[:min(batch, due-sent)], 0)
+			if err != nil {
+				return err
+			}
+			sent += n
+		}
+	}
 }
