@@ -93,6 +93,11 @@ func (e *Encrypted) check(l *Listen) error {
 	if e.Filtered.Name != "" && strings.EqualFold(e.Filtered.Name, e.Unfiltered.Name) {
 		return fmt.Errorf("encrypted: both views have the name %s: a view is known by its name", e.Filtered.Name)
 	}
+	for _, name := range []string{e.Filtered.Name, e.Unfiltered.Name} {
+		if strings.HasSuffix(name, ".") {
+			return fmt.Errorf("encrypted: the name %s ends with a dot: write it without, as clients send it (RFC 6066 §3)", name)
+		}
+	}
 	if err := cmp.Or(e.checkECH(), e.checkACME()); err != nil {
 		return err
 	}

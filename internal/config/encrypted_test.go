@@ -13,6 +13,7 @@ func TestEncryptedIsChecked(t *testing.T) {
 		`{doq: ["127.0.0.1:5301"]}`:                                                       "cannot both be had",
 		`{dot: ["[::ffff:192.0.2.1]:853"]}`:                                               "write 192.0.2.1",
 		`{filtered: {name: a.example}, unfiltered: {name: A.example}}`:                    "known by its name",
+		`{unfiltered: {name: b.example.}}`:                                                "write it without",
 		`{connections: 0}`:                                                                "between 1 and",
 		`{filtered: {path: ""}}`:                                                          "no path",
 		`{acme: {agree: true}}`:                                                           "no directory",

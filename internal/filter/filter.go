@@ -114,7 +114,8 @@
 //
 // # Limits and known faults
 //
-// 2³² octets of keys (about 200 million names), 2²⁵ units, entry numbers below 2⁵³.
+// 2³² octets of keys (about 200 million names), 2²⁵ units, entry numbers below 2⁵³. Where an int has 32 bits, names
+// beyond 512 MiB of keys are not found.
 // Compile holds 40 to 90 octets a name in memory, Merge 20 to 40 of the list and 40 to 90
 // a change; the hash is keyed anew with every epoch, so that Merge writes the
 // whole file too. A list with commitments costs a SHA-256 or two for each label of a name

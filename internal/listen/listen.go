@@ -208,6 +208,7 @@ type Server struct {
 	doh       []netip.AddrPort
 	routes    []doh.Route
 	greets    chan struct{} // one taken for each TLS handshake under way
+	opens     chan struct{} // one taken for each oblivious query that is being opened
 	strangers chan struct{} // one taken for each of them with who is not served
 	way       courtesy
 	desks     sync.Pool // of *desk
@@ -278,6 +279,7 @@ func newServer(cfg Config) *Server {
 		conns:     newConns(cfg.MaxConns),
 		way:       newCourtesy(cfg.Beside),
 		greets:    make(chan struct{}, max(1, cfg.MaxConns/handshakeShare)),
+		opens:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		strangers: make(chan struct{}, maxStrangers),
 	}
 	if cfg.RateLimit > 0 {

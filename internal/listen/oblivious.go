@@ -31,9 +31,12 @@ const (
 )
 
 // unseal opens an oblivious query that came to the path of a view, and says which view it is for. The error
-// is one of package odoh. Opening takes as long as wayQueries queries and more, so plain ones have their turn after each.
+// is one of package odoh. Opening takes as long as wayQueries queries and more: plain ones have their turn after each,
+// and a processor that opens none.
 func (s *Server) unseal(view int, message []byte) (*odoh.Opened, int, error) {
+	s.opens <- struct{}{}
 	o, err := s.cfg.Secure.Oblivious().Open(message)
+	<-s.opens
 	s.MakeWay()
 	if err != nil {
 		return nil, 0, err

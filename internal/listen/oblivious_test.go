@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -307,6 +308,41 @@ func TestRelayPath(t *testing.T) {
 		if s, err := Listen(cfg); err == nil {
 			s.Close()
 			t.Errorf("%s is taken", path)
+		}
+	}
+}
+
+// A query takes a place while it is opened, and gives it back, also where it does not open. There are fewer places than
+// processors.
+func TestOpeningTakesAPlace(t *testing.T) {
+	cfg, key := targeted(t)
+	var s *Server
+	taken := 0
+	cfg.Secure.Oblivious = func() odoh.Keys {
+		taken = len(s.opens)
+		return odoh.Keys{key}
+	}
+	s, err := Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if want := max(1, runtime.GOMAXPROCS(0)-1); cap(s.opens) != want {
+		t.Errorf("%d places, want %d", cap(s.opens), want)
+	}
+	config, err := odoh.ParseConfigs((odoh.Keys{key}).Configs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, _, err := config.Seal(packet(t, 0, "hit.example", true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, message := range [][]byte{sealed, sealed[:40]} {
+		taken = 0
+		s.unseal(0, message)
+		if taken != 1 || len(s.opens) != 0 {
+			t.Errorf("%d places taken, and %d afterwards", taken, len(s.opens))
 		}
 	}
 }

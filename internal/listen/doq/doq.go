@@ -31,7 +31,7 @@
 //
 // One socket for each address: one processor reads it. quic-go looks at RFC 9000's limit for clients that have
 // not proved their addresses before a packet and not after it, so that they get up to a packet more than three times what they
-// sent. A reply that fits into a packet and is not read keeps its stream as long as its client keeps the connection.
+// sent. At a stop, what is under way over HTTP/3 may be cut where no dedicated connection is open. A reply that fits into a packet and is not read keeps its stream as long as its client keeps the connection.
 package doq
 
 import (
