@@ -8,6 +8,7 @@ grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . >/dev/null || { echo
 grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do
   grep -hoE '^func Fuzz[A-Za-z0-9]+' "$dir"/*_test.go | sed 's/^func //' | while read -r target; do
     echo "$dir $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 "$dir" < /dev/null | tail -n 2
+    out=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 "$dir" 2>&1 < /dev/null) || { echo "$out"; exit 1; }
+    tail -n 2 <<< "$out"
   done
 done
