@@ -32,7 +32,7 @@ const (
 
 // unseal opens an oblivious query that came to the path of a view, and says which view it is for. The error
 // is one of package odoh. Opening takes as long as wayQueries queries and more: plain ones have their turn after each,
-// and a processor that opens none.
+// and, where there are several processors, one that opens none.
 func (s *Server) unseal(view int, message []byte) (*odoh.Opened, int, error) {
 	s.opens <- struct{}{}
 	o, err := s.cfg.Secure.Oblivious().Open(message)
