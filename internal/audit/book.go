@@ -109,8 +109,7 @@ func (r *Report) takeOver(later *Report) {
 		}
 		c := r.Checks[at]
 		if c.Unchecked = is.Unchecked; is.Faults == 0 { // else faultsOf takes the findings
-			c.Findings = slices.Concat(c.Findings, is.Findings)
-			c.Findings = c.Findings[:min(len(c.Findings), MaxShown)]
+			c.show(is.Findings...)
 		}
 	}
 	r.faultsOf(later)
