@@ -61,8 +61,8 @@ func (f *Follower) LogSize() uint64 { return f.tip.Size }
 func (f *Follower) Entry() uint64 { return f.entry }
 
 // Poll returns the list in force and its epoch entry if it is not the one that
-// Poll returned last; else nil. The first Poll does not sum a file whose digest
-// the folder's Writer knew and that was not written to since: Run does.
+// Poll returned last; else nil. It does not sum a file whose digest the folder's Writer knew
+// and that was not written to since: Run does, once the list is in force.
 func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error) {
 	at, err := readPointer(f.dir)
 	n := at.epoch
@@ -92,7 +92,7 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 	}
 	path := listPath(f.dir, epoch.Digest)
 	f.unproved = nil
-	if !f.started && isMarked(f.dir, epoch.Digest) {
+	if isMarked(f.dir, epoch.Digest) {
 		f.unproved = &epoch.Digest
 	} else if err := checkFile(path, epoch.Digest, f.pause); err != nil {
 		return nil, nil, err
@@ -147,14 +147,17 @@ func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filt
 			last = ""
 			if list != nil {
 				swap(list, epoch)
+				if err := f.prove(); err != nil {
+					alarm(err)
+				}
 			}
 		}
 		wait.Reset(next)
 	}
 }
 
-// prove sums a list's file that the first Poll took at a Writer's word. If it is
-// damaged, the next start makes it anew from the log.
+// prove sums a list's file that Poll took at a Writer's word. If it is damaged, the next start
+// makes it anew from the log.
 func (f *Follower) prove() error {
 	if f.unproved == nil {
 		return nil

@@ -193,45 +193,46 @@ func TestListOfAnotherVersionIsPublishedAnew(t *testing.T) {
 	}
 }
 
-// A resolver starts with the list at its Writer's word and sums it afterwards. A
-// disk has damaged it meanwhile, which no time of change tells: the alarm is
-// raised, and the next start finds out and has the list made anew.
-func TestFirstListIsSummedInForce(t *testing.T) {
+// A resolver takes a list at its Writer's word and sums it once it is in force. A disk has damaged
+// it meanwhile, which no time of change tells: the alarm is raised, and the next start finds out
+// and has the list made anew.
+func TestListIsSummedInForce(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		t.Run(fmt.Sprintf("later=%v", later), func(t *testing.T) { summedInForce(t, later) })
+	}
+}
+
+func summedInForce(t *testing.T, later bool) {
 	dir := t.TempDir()
 	epoch := importText(t, dir, text("a.txt", "evil.example\n")).Epoch
 	if !isMarked(dir, epoch.Digest) {
 		t.Skip("files cannot be known again here")
 	}
-	path := listPath(dir, epoch.Digest)
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[len(b)-1] ^= 1
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if isMarked(dir, epoch.Digest) {
-		t.Error("a file that was written to passes for the one that was summed")
-	}
-	if err := os.WriteFile(markPath(dir), []byte(markText(path, epoch.Digest)), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	f, err := Follow(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, _, err := f.Poll(t.Context()); err != nil || !listed(l, "evil.example") {
-		t.Fatalf("the first list: %v", err)
+	if later {
+		if l, _, err := f.Poll(t.Context()); err != nil || l == nil {
+			t.Fatalf("the first list: %v", err)
+		}
+		epoch = importText(t, dir, text("b.txt", "worse.example\n")).Epoch
+	}
+	damageMarked(t, dir, epoch.Digest)
+	if !later {
+		if l, _, err := f.Poll(t.Context()); err != nil || !listed(l, "evil.example") {
+			t.Fatalf("the first list: %v", err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var alarms []error
-	f.Run(ctx, time.Millisecond, func(*filter.List, *ledger.Entry) {}, func(err error) {
+	swapped := 0
+	f.Run(ctx, time.Millisecond, func(*filter.List, *ledger.Entry) { swapped++ }, func(err error) {
 		alarms = append(alarms, err)
 		cancel()
 	})
-	if len(alarms) != 1 || !strings.Contains(alarms[0].Error(), "damaged") {
-		t.Errorf("alarms: %v", alarms)
+	if len(alarms) != 1 || !strings.Contains(alarms[0].Error(), "damaged") || later != (swapped == 1) {
+		t.Errorf("%d lists, alarms: %v", swapped, alarms)
 	}
 	if f, err = Follow(dir); err != nil {
 		t.Fatal(err)
@@ -242,5 +243,25 @@ func TestFirstListIsSummedInForce(t *testing.T) {
 	open(t, dir).Close()
 	if !listed(inForce(t, dir), "evil.example") || !isMarked(dir, epoch.Digest) {
 		t.Error("the list was not made anew")
+	}
+}
+
+// damageMarked damages a list's file, and has it look like the one that its Writer knew.
+func damageMarked(t *testing.T, dir string, digest ledger.Digest) {
+	t.Helper()
+	path := listPath(dir, digest)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1] ^= 1
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if isMarked(dir, digest) {
+		t.Error("a file that was written to passes for the one that was summed")
+	}
+	if err := os.WriteFile(markPath(dir), []byte(markText(path, digest)), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
