@@ -17,12 +17,12 @@
 // shorter one. Nothing is matched on a fingerprint alone: the table below only says
 // where to look for the name.
 //
-// # The file, version 3
+// # The file, version 4
 //
 // All numbers are little-endian. The header is 256 octets:
 //
 //	  0   8  "shojilst"
-//	  8   4  version: 3
+//	  8   4  version: 4
 //	 12   4  length of the header: 256
 //	 16   8  epoch: entries of the log that the list was compiled from
 //	 24  32  root hash of the log's Merkle tree of that size (RFC 6962)
@@ -46,12 +46,14 @@
 // of its suffixes that may be listed, and hardly ever more; of one that is listed, one
 // line more and two of its block, where a line is what a processor fetches.
 //
-// Table: lines of 64 octets, one for every 10 records and one more. A record's own line
-// is hi(h·lines) of its hash h, where hi is the upper half of the 128-bit product. A line
+// Table: lines of 64 octets, one for every 13 records and one more. A record's own line
+// is hi(h·lines) of its hash h, where hi is the upper half of the 128-bit product, and where it goes
+// on from a line, the next is hi(h·m·lines), then hi(h·m²·lines) and so on, with the multiplier m, 64 lines
+// after its own at most. A line
 // begins with a word of 64 bits that is its filter: each record whose own line it is sets bits
-// h[0:6], h[6:12], h[12:18] and h[18:24] of it. Behind it are 14 slots of 32 bits. Records take,
-// in ascending order, the first empty slot of their own line or, where it is full, of
-// the next one that is not, up to 64 lines on and behind the last line the first. A slot's bits
+// h[0:6], h[6:12] and h[12:18] of it, and bits h[18:24], h[24:30] and h[30:36] too where it went on. Behind it are 14
+// slots of 32 bits. Records take, in ascending order, the first empty slot of the first of their lines that has
+// one. A slot's bits
 // 0 to P-1 are the record's place, bit P is set for a subtree, and above that is the
 // fingerprint: the lowest min(16, 31-P) bits of h[24:40]. An empty slot is zero.
 //
@@ -100,7 +102,7 @@
 // them, that crowd into one line. Seed and multiplier are the first two
 // 8-octet numbers of SHA-256("shoji list 1" ‖ root hash ‖ attempt), the
 // multiplier with its lowest bit set; attempt is the first of 0, 1, … that has
-// every record within 64 lines of its own. The hash is in hash.go.
+// every record at most 64 lines after its own. The hash is in hash.go.
 //
 // # Damage
 //

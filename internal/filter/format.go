@@ -10,7 +10,7 @@ import (
 
 const (
 	magic      = "shojilst"
-	version    = 3
+	version    = 4
 	headerSize = 256
 	sumAt      = 248 // where the header's own checksum is
 
@@ -23,9 +23,9 @@ const (
 
 	lineSize = 64 // octets of a line of the table
 	lineHead = 8  // of them its filter
-	perLine  = 10 // records of a line, on average
+	perLine  = 13 // records of a line, on average
 	slots    = (lineSize - lineHead) / 4
-	maxSpill = 64 // lines behind its own that a record may be in
+	maxSpill = 64 // lines after its own that a record may be in
 
 	maxEntryBits = 53
 	maxPlaceBits = 30

@@ -55,10 +55,13 @@ func place(h uint64, n int) int {
 	return int(hi)
 }
 
-// filterMask is the bits that a record with hash h sets in its word of the filter.
+// filterMask is the bits that a record with hash h sets in the filter of its own line.
 func filterMask(h uint64) uint64 {
-	return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63) | 1<<(h>>18&63)
+	return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63)
 }
+
+// spillMask is the bits that it sets there besides where it is in another line.
+func spillMask(h uint64) uint64 { return filterMask(h >> 18) }
 
 // fingerprint is the part of h that a slot keeps.
 func fingerprint(h uint64, bits uint) uint32 { return uint32(h>>24) & (1<<bits - 1) }

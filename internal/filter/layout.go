@@ -188,7 +188,7 @@ func (b *builder) hash(key []byte, entry uint64) uint64 {
 	return h
 }
 
-// maxAttempts bounds the search for a seed. That a record is maxSpill lines behind its own does
+// maxAttempts bounds the search for a seed. That a record is more than maxSpill lines from its own does
 // not happen by chance.
 const maxAttempts = 64
 
@@ -246,7 +246,7 @@ func unescape(label []byte) []byte {
 }
 
 // fill puts every record into the table, in ascending order; false if one would have to go too
-// far behind its own line.
+// far from its own line.
 func (b *builder) fill() bool {
 	const width = lineSize / 4
 	clear(b.table)
@@ -257,18 +257,17 @@ func (b *builder) fill() bool {
 		for unit+1 < len(b.blocks) && int(b.blocks[unit+1]) <= i {
 			unit++
 		}
-		n := place(h, lines)
-		mask := filterMask(h)
-		b.table[n*width] |= uint32(mask)
-		b.table[n*width+1] |= uint32(mask >> 32)
-		for left := maxSpill; used[n] == slots; left-- {
+		own := place(h, lines)
+		n, mask := own, filterMask(h)
+		for at, left := h, maxSpill; used[n] == slots; left-- {
 			if left == 0 {
 				return false
 			}
-			if n++; n == lines {
-				n = 0
-			}
+			at *= b.mult
+			n, mask = place(at, lines), filterMask(h)|spillMask(h)
 		}
+		b.table[own*width] |= uint32(mask)
+		b.table[own*width+1] |= uint32(mask >> 32)
 		slot := fingerprint(h, finger)<<(b.placeBits+1) | uint32(unit<<indexBits|(i-int(b.blocks[unit])+1))
 		slot |= uint32(b.subtrees[i/64]>>(i%64)&1) << b.placeBits
 		b.table[n*width+lineHead/4+int(used[n])] = slot

@@ -24,6 +24,12 @@ func (l *List) mayHold(h uint64) bool {
 	return line != nil && binary.LittleEndian.Uint64(line[:])&mask == mask
 }
 
+// goneFurther reports whether a record with hash h whose own line this is may be in another.
+func goneFurther(line *[lineSize]byte, h uint64) bool {
+	mask := spillMask(h)
+	return binary.LittleEndian.Uint32(line[lineSize-4:]) != 0 && binary.LittleEndian.Uint64(line[:])&mask == mask
+}
+
 // scopes says which listings of a name are looked for.
 type scopes uint8
 
@@ -37,8 +43,8 @@ func (l *List) find(h uint64, key []byte, wanted scopes) (entry uint64, found sc
 	lines := len(l.table) / lineSize
 	finger, placeMask := fingerprint(h, l.fingerBits()), uint32(1)<<l.placeBits-1
 	above := (l.placeBits + 1) & 31 // of a slot is its fingerprint
-	for n, left := place(h, lines), maxSpill; left >= 0; left-- {
-		line := l.line(n)
+	for at, left := h, maxSpill; left >= 0; left-- {
+		line := l.line(place(at, lines))
 		if line == nil {
 			break
 		}
@@ -57,12 +63,11 @@ func (l *List) find(h uint64, key []byte, wanted scopes) (entry uint64, found sc
 				}
 			}
 		}
-		if binary.LittleEndian.Uint32(line[lineSize-4:]) == 0 { // no record had to go further
+		full := binary.LittleEndian.Uint32(line[lineSize-4:]) != 0
+		if !full || left == maxSpill && !goneFurther(line, h) {
 			break
 		}
-		if n++; n == lines {
-			n = 0
-		}
+		at *= l.mult
 	}
 	return entry, found
 }
