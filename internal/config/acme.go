@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -48,10 +49,34 @@ func (e *Encrypted) checkACME() error {
 		return errors.New("encrypted.acme: no way to prove that the names are ours: add an address of port 443 to doh, or one of port 80 to acme.http")
 	case (a.KeyID == "") != (a.MACKey == ""):
 		return errors.New("encrypted.acme: key_id and mac_key go together: give both or none")
+	case a.MACKey != "" && !base64url(a.MACKey):
+		return errors.New("encrypted.acme.mac_key: it is no base64url: take it as the authority gives it")
 	case a.Email != "" && (strings.Count(a.Email, "@") != 1 || strings.ContainsAny(a.Email, " ,?")):
 		return fmt.Errorf("encrypted.acme.email: %q is no address", a.Email)
 	}
+	for _, name := range e.CertificateNames() {
+		if !hostName(name) {
+			return fmt.Errorf("encrypted.acme: %q is no host name, so that no certificate can be had for it: letters, digits and hyphens, with dots between", name)
+		}
+	}
 	return nil
+}
+
+// base64url reports whether text is base64url (RFC 4648 §5), with or without its padding.
+func base64url(text string) bool {
+	_, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	return err == nil
+}
+
+// hostName reports whether a name in lower case is one of a host (RFC 1123 §2.1), of two labels or more.
+func hostName(name string) bool {
+	labels := strings.Split(name, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(labels) > 1 && len(name) <= 253
 }
 
 // CertificateNames are what the certificate has to cover, in lower case.
