@@ -86,6 +86,10 @@ func (r *record) checkMember(m member) error {
 		if r.number[m] == 0 {
 			return errors.New("0 stands for no interval, which is written by leaving it out")
 		}
+	case mLayout:
+		if n := r.number[m]; n == 0 || n > MaxLayout {
+			return fmt.Errorf("a version of %d; it is from 1 to %d", n, uint32(MaxLayout))
+		}
 	case mClaims:
 		for _, c := range r.claims {
 			if err := checkToken(c); err != nil {

@@ -28,7 +28,7 @@
 //	policy  kind time policy version bytes; title document note may be there
 //	source  kind time source group claims status; title location license format interval note may be there
 //	case    kind time case status; a subject, listing cause clause policy evidence note may be there
-//	epoch   kind time size digest bytes count; map may be there
+//	epoch   kind time size digest bytes count layout; map may be there
 //
 // A subject is scope with one of:
 //
@@ -52,6 +52,8 @@
 //	group       token: sources of one group count as one witness
 //	interval    seconds between two readings of a source
 //	kind        what the entry is
+//	layout      version of the format of the compiled list, from 1 to MaxLayout: the digest says
+//	            something only to who compiles in the same one
 //	license     the source's licence, an SPDX expression where there is one
 //	listing     the entry that a case is about
 //	location    where a source is read from

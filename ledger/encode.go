@@ -102,6 +102,7 @@ func (e *Entry) encode(out []byte) ([]byte, error) {
 	w.text("group", e.Group)
 	w.number("interval", e.Interval, e.Interval != 0)
 	w.text("kind", string(e.Kind))
+	w.number("layout", uint64(e.Layout), epoch || e.Layout != 0)
 	w.text("license", e.License)
 	if e.Listing != nil {
 		w.number("listing", *e.Listing, true)

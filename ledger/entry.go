@@ -40,6 +40,7 @@ const (
 	MaxClaims   = 32        // claims of a source
 	MaxToken    = 128       // octets of a token
 	MaxText     = 2048      // octets of a title, note, location, licence, family or reference
+	MaxLayout   = 1<<32 - 1 // the largest version of a compiled list's format
 	MaxNumber   = 1<<53 - 1 // the largest number that JSON carries exactly (RFC 7493 §2.2)
 )
 
@@ -116,6 +117,7 @@ type Entry struct {
 	Digest Digest // of the compiled list
 	Bytes  uint64 // length of the compiled list; a policy's document has one too
 	Count  uint64 // listings in the compiled list
+	Layout uint32 // version of the format of the compiled list
 	Map    Digest // root of a verifiable map over the list; zero = none
 }
 

@@ -147,6 +147,28 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// Without the format of its list an epoch cannot be judged by who knows another one.
+func TestLayouts(t *testing.T) {
+	e := epochEntry(3, 1)
+	e.Layout = MaxLayout
+	b, err := e.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkCanonical(t, b)
+	if got, err := Parse(b); err != nil || got.Layout != MaxLayout {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"", `"layout":0,`, `"layout":4294967296,`, `"layout":4294967297,`, `"layout":"1",`} {
+		if _, err := Parse([]byte(strings.Replace(string(b), `"layout":4294967295,`, bad, 1))); err == nil || !strings.Contains(err.Error(), "layout") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := (&Entry{Kind: KindEpoch, Time: testTime, Digest: testDigest("list")}).Marshal(); err == nil {
+		t.Error("an epoch without it was written")
+	}
+}
+
 func TestPrefixes(t *testing.T) {
 	b, err := listPrefix("192.0.2.0/24").Marshal()
 	if err != nil {

@@ -79,11 +79,11 @@ func ExampleEntry_case() {
 // The list of the first 18 entries is published and comes into force.
 func ExampleEntry_epoch() {
 	print(ledger.Entry{
-		Kind: ledger.KindEpoch, Size: 18, Count: 16, Bytes: 4096,
+		Kind: ledger.KindEpoch, Size: 18, Count: 16, Bytes: 4096, Layout: 3,
 		Digest: sha256.Sum256([]byte("a compiled list")),
 	})
 	// Output:
-	// {"bytes":4096,"count":16,"digest":"bf19bc2ec3b87062b1b2e94816beabc70f941546a0afeaa79914fa9ba4d0d6c9","kind":"epoch","size":18,"time":"2026-01-02T03:04:05Z"}
+	// {"bytes":4096,"count":16,"digest":"bf19bc2ec3b87062b1b2e94816beabc70f941546a0afeaa79914fa9ba4d0d6c9","kind":"epoch","layout":3,"size":18,"time":"2026-01-02T03:04:05Z"}
 }
 
 // What is not an entry's only encoding is refused, and the error says where.

@@ -150,7 +150,7 @@ func delistEntry(name string, scope Scope) *Entry {
 }
 
 func epochEntry(size, count uint64) *Entry {
-	return &Entry{Kind: KindEpoch, Time: testTime, Size: size, Count: count, Bytes: 4096, Digest: testDigest(fmt.Sprint("list ", size))}
+	return &Entry{Kind: KindEpoch, Time: testTime, Size: size, Count: count, Bytes: 4096, Layout: 1, Digest: testDigest(fmt.Sprint("list ", size))}
 }
 
 // manyEntries are n listings of n names.

@@ -21,6 +21,7 @@ const (
 	mGroup
 	mInterval
 	mKind
+	mLayout
 	mLicense
 	mListing
 	mLocation
@@ -44,7 +45,7 @@ const (
 func memberName(m member) string {
 	return [members]string{
 		"bytes", "case", "cause", "claims", "clause", "commitment", "count", "digest",
-		"document", "evidence", "format", "group", "interval", "kind", "license", "listing",
+		"document", "evidence", "format", "group", "interval", "kind", "layout", "license", "listing",
 		"location", "map", "name", "note", "policy", "prefix", "salt", "scope", "size",
 		"source", "status", "time", "title", "version",
 	}[m]
@@ -81,6 +82,8 @@ func memberOf(name []byte) (member, bool) {
 		return mInterval, true
 	case "kind":
 		return mKind, true
+	case "layout":
+		return mLayout, true
 	case "license":
 		return mLicense, true
 	case "listing":
@@ -135,7 +138,7 @@ const (
 	policyRequired  set = 1<<mKind | 1<<mTime | 1<<mPolicy | 1<<mVersion | 1<<mBytes
 	sourceRequired  set = 1<<mKind | 1<<mTime | 1<<mSource | 1<<mGroup | 1<<mClaims | 1<<mStatus
 	caseRequired    set = 1<<mKind | 1<<mTime | 1<<mCase | 1<<mStatus
-	epochRequired   set = 1<<mKind | 1<<mTime | 1<<mSize | 1<<mDigest | 1<<mBytes | 1<<mCount
+	epochRequired   set = 1<<mKind | 1<<mTime | 1<<mSize | 1<<mDigest | 1<<mBytes | 1<<mCount | 1<<mLayout
 	listPermitted   set = listRequired | subjectMembers | 1<<mCase | 1<<mNote
 	delistPermitted set = delistRequired | subjectMembers | reasonMembers | 1<<mCase | 1<<mNote
 	policyPermitted set = policyRequired | 1<<mTitle | 1<<mDocument | 1<<mNote

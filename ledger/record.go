@@ -82,7 +82,7 @@ func (r *record) scan(b []byte) error {
 
 func (r *record) value(s *scanner, m member) (err error) {
 	switch m {
-	case mBytes, mCount, mInterval, mListing, mSize:
+	case mBytes, mCount, mInterval, mLayout, mListing, mSize:
 		r.number[m], err = s.number()
 	case mClaims:
 		err = r.readClaims(s)
@@ -202,7 +202,7 @@ func (r *record) entry() *Entry {
 		Source: r.string(mSource), Group: r.string(mGroup), Location: r.string(mLocation),
 		License: r.string(mLicense), Format: r.string(mFormat),
 		Policy: r.digest(mPolicy), Commitment: r.digest(mCommitment), Digest: r.digest(mDigest), Map: r.digest(mMap),
-		Interval: r.whole(mInterval), Size: r.whole(mSize), Bytes: r.whole(mBytes), Count: r.whole(mCount),
+		Interval: r.whole(mInterval), Size: r.whole(mSize), Bytes: r.whole(mBytes), Count: r.whole(mCount), Layout: uint32(r.whole(mLayout)),
 	}
 	e.Time, _ = parseTime(r.text[mTime])
 	if r.has.has(mPrefix) {

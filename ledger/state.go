@@ -32,6 +32,7 @@ type Epoch struct {
 	Digest Digest // of the compiled list
 	Bytes  uint64 // length of the compiled list
 	Count  uint64 // listings in the compiled list
+	Layout uint32 // version of the format of the compiled list
 	Map    Digest // root of a verifiable map over the list; zero = none
 }
 
@@ -151,7 +152,7 @@ func (s *State) apply(n uint64, r *record) error {
 func (r *record) epoch(n uint64) Epoch {
 	e := Epoch{
 		Entry: n, Size: r.number[mSize], Bytes: r.number[mBytes], Count: r.number[mCount],
-		Digest: r.digest(mDigest), Map: r.digest(mMap),
+		Digest: r.digest(mDigest), Layout: uint32(r.number[mLayout]), Map: r.digest(mMap),
 	}
 	e.Time, _ = parseTime(r.text[mTime])
 	return e

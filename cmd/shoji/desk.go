@@ -271,7 +271,7 @@ func (d *desks) swap(list *filter.List, epoch ledger.Epoch) {
 
 // epochOf is epoch entry n.
 func epochOf(e *ledger.Entry, n uint64) ledger.Epoch {
-	return ledger.Epoch{Entry: n, Time: e.Time, Size: e.Size, Digest: e.Digest, Bytes: e.Bytes, Count: e.Count, Map: e.Map}
+	return ledger.Epoch{Entry: n, Time: e.Time, Size: e.Size, Digest: e.Digest, Bytes: e.Bytes, Count: e.Count, Layout: e.Layout, Map: e.Map}
 }
 
 func (d *desks) close() {

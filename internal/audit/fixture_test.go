@@ -185,7 +185,8 @@ func (o *operator) compiled(src ledger.Source) *ledger.Entry {
 		o.t.Fatal(err)
 	}
 	return &ledger.Entry{
-		Kind: ledger.KindEpoch, Time: o.at(), Size: state.Size(), Digest: ledger.Digest(digest), Bytes: uint64(out.Len()), Count: uint64(state.Len()), Map: root,
+		Kind: ledger.KindEpoch, Time: o.at(), Size: state.Size(), Digest: ledger.Digest(digest), Bytes: uint64(out.Len()), Count: uint64(state.Len()),
+		Layout: filter.Version, Map: root,
 	}
 }
 

@@ -158,7 +158,6 @@ type Writer struct {
 
 	policyEntry uint64        // the policy in force where tail begins, if there is a list
 	made        ledger.Digest // of a list whose file this writer wrote or checked
-	outdated    bool          // the list in force is of another version of the format
 }
 
 // Open opens the folder for writing, making what is missing: the log and its

@@ -52,7 +52,7 @@ func (w *Writer) publish(ctx context.Context, sp *spool) (ledger.Epoch, error) {
 		}
 	}
 	epoch, ok := w.epoch()
-	if ok && epoch.Entry+1 == w.tail.Size() && !epoch.Map.IsZero() && !w.outdated {
+	if ok && epoch.Entry+1 == w.tail.Size() && !epoch.Map.IsZero() && epoch.Layout == filter.Version {
 		return epoch, w.point(epoch)
 	}
 	w.progress("compiling the list", 0, 0)
@@ -65,7 +65,8 @@ func (w *Writer) publish(ctx context.Context, sp *spool) (ledger.Epoch, error) {
 		return ledger.Epoch{}, fmt.Errorf("make the map over the list: %w", err)
 	}
 	err = w.append(ctx, &ledger.Entry{
-		Kind: ledger.KindEpoch, Time: w.now(), Size: w.tail.Size(), Digest: w.made, Bytes: uint64(list.Bytes()), Count: list.Count(), Map: root,
+		Kind: ledger.KindEpoch, Time: w.now(), Size: w.tail.Size(), Digest: w.made, Bytes: uint64(list.Bytes()), Count: list.Count(),
+		Layout: filter.Version, Map: root,
 	})
 	if err != nil {
 		return ledger.Epoch{}, err
@@ -74,7 +75,6 @@ func (w *Writer) publish(ctx context.Context, sp *spool) (ledger.Epoch, error) {
 	if err := w.point(epoch); err != nil {
 		return epoch, err
 	}
-	w.outdated = false
 	_ = w.rebase(ctx) // the old base and what came after it say the same, in more memory
 	return epoch, nil
 }
@@ -177,16 +177,15 @@ func (w *Writer) finish(ctx context.Context) error {
 	if w.made == epoch.Digest {
 		return w.point(epoch)
 	}
+	if epoch.Layout != filter.Version { // its list can be neither read nor rebuilt here
+		_, err := w.Publish(ctx)
+		return err
+	}
 	if err := checkFile(listPath(w.cfg.Dir, epoch.Digest), epoch.Digest, nil); err != nil {
 		w.progress("rebuilding the list", 0, 0)
 		if err := w.rebuild(ctx, epoch); err != nil {
 			return err
 		}
-	}
-	if _, err := filter.Open(listPath(w.cfg.Dir, epoch.Digest)); errors.Is(err, filter.ErrVersion) {
-		w.outdated = true
-		_, err := w.Publish(ctx)
-		return err
 	}
 	return w.point(epoch)
 }

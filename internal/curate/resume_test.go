@@ -147,8 +147,15 @@ func TestWriterGoesOnOnlyFromWhatFitsTheLog(t *testing.T) {
 }
 
 // The list in force was compiled by a version with another format. Who reads says so, and the
-// next Writer publishes what the log adds up to in the format of today, once.
+// next Writer publishes what the log adds up to in the format of today, once. It can do without the old
+// file, which it could neither read nor make.
 func TestListOfAnotherVersionIsPublishedAnew(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		testPublishedAnew(t, gone)
+	}
+}
+
+func testPublishedAnew(t *testing.T, gone bool) {
 	dir := t.TempDir()
 	before := importText(t, dir, text("a.txt", "evil.example\nother.example\n")).Epoch
 	b, err := os.ReadFile(listPath(dir, before.Digest))
@@ -163,7 +170,7 @@ func TestListOfAnotherVersionIsPublishedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := open(t, dir)
-	err = w.append(t.Context(), &ledger.Entry{Kind: ledger.KindEpoch, Time: w.now(), Size: before.Size, Digest: old, Bytes: uint64(len(b)), Count: 2, Map: before.Map})
+	err = w.append(t.Context(), &ledger.Entry{Kind: ledger.KindEpoch, Time: w.now(), Size: before.Size, Digest: old, Bytes: uint64(len(b)), Count: 2, Layout: 1, Map: before.Map})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,8 +183,13 @@ func TestListOfAnotherVersionIsPublishedAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Poll(t.Context()); !errors.Is(err, filter.ErrVersion) || !strings.Contains(err.Error(), "version 1; this program reads version 3") {
+	if _, _, err := f.Poll(t.Context()); !errors.Is(err, filter.ErrVersion) || !strings.Contains(err.Error(), fmt.Sprintf("version 1; this program reads version %d", filter.Version)) {
 		t.Errorf("the list of another version: %v", err)
+	}
+	if gone {
+		if err := os.Remove(listPath(dir, old)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for range 2 {
 		w = open(t, dir)

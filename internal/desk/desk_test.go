@@ -89,7 +89,7 @@ func (s *story) add(entries ...*ledger.Entry) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	epoch := &ledger.Entry{Kind: ledger.KindEpoch, Time: noon, Size: st.Size(), Digest: ledger.Digest(digest), Bytes: uint64(list.Bytes()), Count: list.Count()}
+	epoch := &ledger.Entry{Kind: ledger.KindEpoch, Time: noon, Size: st.Size(), Digest: ledger.Digest(digest), Bytes: uint64(list.Bytes()), Count: list.Count(), Layout: filter.Version}
 	n, _, err := s.log.Append(s.Context(), slices.Values([]*ledger.Entry{epoch}), nil)
 	if err != nil {
 		s.Fatal(err)

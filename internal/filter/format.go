@@ -50,6 +50,9 @@ const (
 	regions
 )
 
+// Version is the version of the format that this package writes and reads.
+const Version = version
+
 // ErrFormat is wrapped by every error on a file that is no compiled list.
 var ErrFormat = errors.New("not a compiled list")
 

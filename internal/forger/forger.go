@@ -237,7 +237,18 @@ func (l *Log) EpochEntry() *ledger.Entry {
 	l.lists[digest.String()] = out.Bytes()
 	return &ledger.Entry{
 		Kind: ledger.KindEpoch, Time: Morning, Size: state.Size(), Digest: ledger.Digest(digest), Bytes: uint64(out.Len()), Count: uint64(state.Len()),
+		Layout: filter.Version,
 	}
+}
+
+// InFormat is EpochEntry of an operator whose version of shoji has another format of the list.
+func (l *Log) InFormat(layout uint32) *ledger.Entry {
+	e := l.EpochEntry()
+	b := l.List(e.Digest)
+	binary.LittleEndian.PutUint32(b[8:], layout)
+	e.Digest, e.Layout = sha256.Sum256(b), layout
+	l.SetList(e.Digest, b)
+	return e
 }
 
 // SetList publishes octets as the list with a digest; nil takes it away.

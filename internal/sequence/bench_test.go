@@ -89,7 +89,7 @@ func processorTime(b *testing.B) time.Duration {
 func mustEpoch(b *testing.B, l *Log, size uint64) {
 	b.Helper()
 	epoch := &ledger.Entry{
-		Kind: ledger.KindEpoch, Time: testTime, Size: size, Count: size, Bytes: 1, Digest: ledger.Digest{1},
+		Kind: ledger.KindEpoch, Time: testTime, Size: size, Count: size, Bytes: 1, Layout: 1, Digest: ledger.Digest{1},
 	}
 	_, _, err := l.Append(context.Background(), func(yield func(*ledger.Entry) bool) { yield(epoch) }, nil)
 	if err != nil {
