@@ -16,6 +16,7 @@ import (
 
 	"github.com/shoji-dns/shoji/internal/audit"
 	"github.com/shoji-dns/shoji/internal/config"
+	"github.com/shoji-dns/shoji/internal/filter"
 	"github.com/shoji-dns/shoji/ledger"
 )
 
@@ -372,6 +373,9 @@ func (v *verification) cosigners(w map[string]string) (out []string) {
 
 func findingText(f audit.Finding, w map[string]string) string {
 	text := w["code-"+f.Code]
+	if f.Format != 0 {
+		text = fmt.Sprintf(text, f.Format, filter.Version)
+	}
 	if f.Subject != "" {
 		text = printable(f.Subject) + ": " + text
 	}

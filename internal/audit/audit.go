@@ -47,7 +47,9 @@
 // # Limits and known faults
 //
 // Lists of epochs before the last are rebuilt as long as that costs no more than
-// rebuildBudget, or where Config.EveryList asks for it; those left out are counted. A listing by commitment cannot be
+// rebuildBudget, or where Config.EveryList asks for it; those left out are counted, with those in another format
+// than filter's. The list in force is not verified where it is in another one: count and map are held against
+// the log, and the digest takes the version that knows the format. A listing by commitment cannot be
 // executed without its name, which Config.Names may tell. Listings of addresses cannot be asked for. A resolver's answers are
 // held against what this machine's network lets the own recursion see: who controls both is
 // caught by DNSSEC alone.

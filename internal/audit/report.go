@@ -74,6 +74,7 @@ type Finding struct {
 	Code    string  `json:"code"`
 	Entry   *uint64 `json:"entry,omitempty"`
 	Subject string  `json:"subject,omitempty"`
+	Format  uint32  `json:"format,omitempty"` // of the compiled list, as its epoch says
 	Detail  string  `json:"detail,omitempty"` // for experts
 }
 
@@ -102,7 +103,9 @@ const (
 	AfterNow      = "after-now"
 	WrongList     = "wrong-list"
 	WrongMap      = "wrong-map"
+	WrongFormat   = "wrong-format" // of a list, which is in this program's
 	NoEpoch       = "no-epoch"
+	OtherFormat   = "other-format" // of a list, than this program's
 	OldPolicy     = "policy-not-executable"
 	Committed     = "commitment"
 	NotExecutable = "not-executable"

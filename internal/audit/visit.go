@@ -242,18 +242,35 @@ func (v *visitor) epoch(n uint64, e *ledger.Entry, before *ledger.Tail) error {
 			return err
 		}
 	}
-	v.lists.Checked++
+	v.holdList(n, e, &got)
+	return nil
+}
+
+// holdList holds the list of an epoch against the one rebuilt. Of one in another format the digest and
+// the length say nothing here, and what is listed does: it is not verified, and left out where it is in
+// force no longer, lest no log be right after a change of the format.
+func (v *visitor) holdList(n uint64, e *ledger.Entry, got *rebuilt) {
+	other := e.Layout != filter.Version
+	left := other && n != v.last.Entry && !v.cfg.EveryList
+	if left {
+		v.lists.Left++
+	} else {
+		v.lists.Checked++
+	}
 	switch {
 	case got.err != nil:
 		v.lists.open(Finding{Code: NotExecutable, Entry: &n, Detail: got.err.Error()})
-	case got.digest != e.Digest:
+	case other && got.digest == e.Digest:
+		v.lists.fault(Finding{Code: WrongFormat, Entry: &n, Format: e.Layout})
+	case !other && got.digest != e.Digest:
 		v.lists.fault(Finding{Code: WrongList, Entry: &n, Detail: fmt.Sprintf("the log compiles to %s; the epoch says %s", got.digest, e.Digest)})
-	case got.count != e.Count || got.bytes != e.Bytes:
+	case got.count != e.Count || !other && got.bytes != e.Bytes:
 		v.lists.fault(Finding{Code: WrongList, Entry: &n, Detail: fmt.Sprintf("the list has %d listings in %d octets; the epoch says %d in %d", got.count, got.bytes, e.Count, e.Bytes)})
 	case got.root != e.Map:
 		v.lists.fault(Finding{Code: WrongMap, Entry: &n, Detail: fmt.Sprintf("the map over the list has the root %s; the epoch says %s", got.root, e.Map)})
+	case other && !left:
+		v.lists.open(Finding{Code: OtherFormat, Entry: &n, Format: e.Layout})
 	}
-	return nil
 }
 
 // errThere ends a replay at the size that it was for.
