@@ -117,10 +117,18 @@ func (f *followed) run(ctx context.Context, n *node, i int) {
 			n.log.Info("the log is followed again", "log", f.conf.Log)
 			return
 		case e.Kind.Loud():
-			n.log.Error("the log that is followed is not right; the list in force stays as it is", "log", f.conf.Log, "fault", e.Kind, "cause", e)
+			n.log.Error("the log that is followed is not right; "+f.stays(), "log", f.conf.Log, "fault", e.Kind, "cause", e)
 		default:
-			n.log.Warn("the log cannot be followed; the list in force stays as it is", "log", f.conf.Log, "fault", e.Kind, "cause", e)
+			n.log.Warn("the log cannot be followed; "+f.stays(), "log", f.conf.Log, "fault", e.Kind, "cause", e)
 		}
 		n.inVain(i)
 	})
+}
+
+// stays says what a fault leaves in force. It is for the goroutine of Run.
+func (f *followed) stays() string {
+	if list, _ := f.List(); list != nil {
+		return "its list in force stays as it is"
+	}
+	return "no list of it is in force"
 }

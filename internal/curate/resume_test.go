@@ -200,7 +200,7 @@ func testPublishedAnew(t *testing.T, gone bool) {
 		}
 	}
 	epoch, _ = w.epoch()
-	if epoch.Digest != wholeDigest(t, dir, epoch) {
+	if epoch.Digest != wholeDigest(t, dir, epoch) || epoch.Layout != filter.Version {
 		t.Errorf("in force: %+v", epoch)
 	}
 }

@@ -13,7 +13,9 @@
 //  4. Its list is built from the list in force and the new entries, where these are the
 //     smaller part: then the node itself knows that the log adds up to it. Else it is fetched
 //     by its digest, and where it is not published or not what it should be, it is built from
-//     the log. Its header must name the root that the log has at its size.
+//     the log. Its header must name the root that the log has at its size. Where the epoch's list
+//     is in another format than this program's, it is always built, in the program's own; its digest is then
+//     another one, and what the log adds up to is the same.
 //  5. The file is on disk, then the note that it is in force; then it is swapped in.
 //
 // After any fault the list in force stays, also over a restart: a node starts with what it has
@@ -23,7 +25,7 @@
 //
 //	key              the log's verifier key
 //	checkpoint       the newest checkpoint that was accepted
-//	current          the epoch entry in force, as JSON
+//	current          the epoch entry in force, as JSON, with the digest, length and format of the list as it is here
 //	list/DIGEST      its compiled list
 //	list/DIGEST.part what came of one so far: the next try goes on there
 //	forks/           proofs that the log forked (package forks)
@@ -129,7 +131,7 @@ type Follower struct {
 
 	tip     ledger.Checkpoint // the newest that was accepted
 	list    *filter.List      // in force
-	epoch   ledger.Epoch      // of list, or of the list that was in force and is not whole
+	epoch   ledger.Epoch      // of list as it is here, or of the list that was in force and cannot be used
 	scanned uint64            // entries among which no epoch is but that one
 	damage  error             // what is wrong with the checkpoint that was on disk
 
@@ -260,7 +262,7 @@ func (f *Follower) loadList() error {
 	f.epoch, f.scanned = epoch, epoch.Entry
 	list, err := f.openList(epoch, nil)
 	if err != nil {
-		f.cfg.Logger.Warn("the list that was in force is not whole; it is fetched again", "cause", err)
+		f.cfg.Logger.Warn("the list that was in force cannot be used; until it is had anew there is none", "cause", err)
 		return nil
 	}
 	f.list, f.scanned = list, epoch.Entry+1
@@ -269,6 +271,9 @@ func (f *Follower) loadList() error {
 
 // openList opens the list of an epoch if its file is there and right.
 func (f *Follower) openList(epoch ledger.Epoch, pause func()) (*filter.List, error) {
+	if epoch.Layout != filter.Version {
+		return nil, fmt.Errorf("the list of epoch entry %d is in format %d; this program knows format %d", epoch.Entry, epoch.Layout, filter.Version)
+	}
 	path := f.listPath(epoch.Digest)
 	sum, err := filter.Sum(path, pause)
 	if err != nil {
@@ -296,10 +301,11 @@ type current struct {
 	Digest string    `json:"digest"`
 	Bytes  uint64    `json:"bytes"`
 	Count  uint64    `json:"count"`
+	Layout uint32    `json:"layout"`
 }
 
 func currentText(e ledger.Epoch) ([]byte, error) {
-	b, err := json.Marshal(current{e.Entry, e.Time, e.Size, e.Digest.String(), e.Bytes, e.Count})
+	b, err := json.Marshal(current{e.Entry, e.Time, e.Size, e.Digest.String(), e.Bytes, e.Count, e.Layout})
 	return append(b, '\n'), err
 }
 
@@ -309,10 +315,10 @@ func parseCurrent(b []byte) (ledger.Epoch, error) {
 		return ledger.Epoch{}, err
 	}
 	digest, err := ledger.ParseDigest(c.Digest)
-	return ledger.Epoch{Entry: c.Entry, Time: c.Time, Size: c.Size, Digest: digest, Bytes: c.Bytes, Count: c.Count}, err
+	return ledger.Epoch{Entry: c.Entry, Time: c.Time, Size: c.Size, Digest: digest, Bytes: c.Bytes, Count: c.Count, Layout: c.Layout}, err
 }
 
-// List is the list in force and its epoch entry; nil where there is none yet. It is for who
+// List is the list in force and its epoch, with what the list is here; nil where there is none yet. It is for who
 // opened the Follower, before Run.
 func (f *Follower) List() (*filter.List, ledger.Epoch) { return f.list, f.epoch }
 

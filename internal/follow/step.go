@@ -33,7 +33,7 @@ func (f *Follower) step(ctx context.Context) (*filter.List, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	list, err := f.obtain(ctx, epoch)
+	list, epoch, err := f.obtain(ctx, epoch)
 	if err != nil {
 		return nil, err
 	}
