@@ -35,7 +35,7 @@
 //	104   8  depths at which any name is listed: bit d for d labels, bit 63 for 63 and more
 //	112   8  depths at which a subtree is listed
 //	120   4  E: bits of an entry number, 1 to 53
-//	124   4  P: bits of a place in a slot, 5 to 30
+//	124   4  P: bits of a place in a slot, 6 to 30
 //	128  80  five regions, an offset and a length of 8 octets each:
 //	         table, blocks, prefixes, names, commitments; zero for no commitments
 //	208  40  zero
@@ -57,11 +57,11 @@
 // 0 to P-1 are the record's place, bit P is set for a subtree, and above that is the
 // fingerprint: the lowest min(16, 31-P) bits of h[24:40]. An empty slot is zero.
 //
-// A place is, in its lowest 5 bits, the record's number in its block, from 1, and above them
+// A place is, in its lowest 6 bits, the record's number in its block, from 1, and above them
 // the unit that the block begins in.
 //
 // Blocks: one 32-bit number for each unit of the names region: the number of the first
-// record that is in a block that begins there or behind. It is for those who read the names in order.
+// record that is in a block that begins there or behind. It is for those who look records up by number.
 //
 // Prefixes: a 32-bit number of groups and one of zero; then for each group 16
 // octets: family (4 or 6) in 1, prefix length in 1, zero in 2, count in 4, and
@@ -70,24 +70,26 @@
 // IPv4, two numbers of 8 (upper half first) for IPv6; its entry numbers of 8
 // octets follow in the same order. 8-octet numbers are aligned by nothing.
 //
-// Names: units of 256 octets. Records are in ascending order in blocks of up to 31, as many as
-// fit into a unit; a record that does not fit alone has the units behind its own too. A record's key is its
+// Names: units of 512 octets. Records are in ascending order in blocks of up to 63, as many as
+// fit into a unit. A record's key is its
 // labels from the top down with a zero octet between them, in lower case; in a label the
 // octet 0 is written 1 1 and the octet 1 is written 1 2. Keys ascend as octet
 // strings, which is the canonical order of RFC 4034 §6.1; a name that is listed
-// both ways has its exact record first. A block begins with an octet for each of its records:
-// at which octet of the unit that begins. A record is a string of bits, the lowest
-// bit of an octet first, filled up with zeros to a whole octet:
+// both ways has its exact record first. Of a key only those octets are written that it does not share
+// with another record's: that of the record before, or that of the block's first for records 8, 16, 24 and so on
+// of a block, counted from 0. A block is a string of bits, the lowest bit of an octet first:
 //
-//	1 bit   set for a subtree
-//	5 bits  octets that the key shares with that of the block's first record, 31 at most; 0 for
-//	        that one itself
-//	E bits  the entry number
-//	…       the key's other octets and an end mark, in the code of code.go
+//	8 bits           n, the number of its records
+//	n times 8 bits   the length in bits of each record's code; 16 bits where n is 1
+//	n times 6 bits   in the lowest bit whether each is for a subtree, and above that
+//	                 the octets that it shares, 31 at most; 0 for the first
+//	n times E bits   the entry number of each
+//	…                each key's other octets, in the code of code.go
 //
-// So a record is held against a key without a look at the others: by its own bits, and by the
-// first one's for what it shares. What is behind a block in its units is zero, and so are eight
-// octets that end the region.
+// A record whose code is longer than 255 bits is in a block of its own, which has the units behind its own too where
+// it does not fit. So the head of a block tells where all its records are, and a key is held against
+// its record and those few before that have what it shares, with nothing unpacked. What is behind a block in its
+// units is zero, and so are eight octets that end the region.
 //
 // Commitments, the listings whose names are not told: the number of salts in 4, D in 4, the number of
 // records in 8; the salts of 16 octets, ascending; 2^D + 1 numbers of 4, where each bucket's records
@@ -116,7 +118,7 @@
 //
 // # Limits and known faults
 //
-// 2³² octets of keys (about 200 million names), 2²⁵ units, entry numbers below 2⁵³. Where an int has 32 bits, names
+// 2³² octets of keys (about 200 million names), 2²⁴ units, entry numbers below 2⁵³. Where an int has 32 bits, names
 // beyond 512 MiB of keys are not found.
 // Compile holds 40 to 90 octets a name in memory, Merge 20 to 40 of the list and 40 to 90
 // a change; the hash is keyed anew with every epoch, so that Merge writes the

@@ -17,8 +17,8 @@ const (
 	regionAt    = 128
 	regionAlign = 64
 
-	unitSize  = 256 // octets of a unit of the names region: a block begins with one
-	indexBits = 5   // of a record's place: its number in the block, from 1
+	unitSize  = 512 // octets of a unit of the names region: a block begins with one
+	indexBits = 6   // of a record's place: its number in the block, from 1
 	maxIndex  = 1<<indexBits - 1
 
 	lineSize = 64 // octets of a line of the table
@@ -31,8 +31,10 @@ const (
 	maxPlaceBits = 30
 	maxFingerBit = 16
 	maxShared    = 31
-	headBits     = 6 // of a record before its entry number
-	namesTail    = 8 // zero octets behind the names, so that a reader may take 8 at once
+	restart      = 8   // records from one that shares octets with the block's first to the next
+	headBits     = 6   // of a record: its scope and shared octets
+	maxLength    = 255 // bits of a record's code in a block with others
+	namesTail    = 8   // zero octets behind the names, so that a reader may take 8 at once
 
 	groupHead  = 8
 	groupSize  = 16
@@ -157,7 +159,7 @@ func (h *header) decode(b []byte, size uint64) error {
 	if h.size != size {
 		return damaged("it is %d octets long and should be %d", size, h.size)
 	}
-	if h.entryBits < 1 || h.entryBits > maxEntryBits || h.placeBits > maxPlaceBits {
+	if h.entryBits < 1 || h.entryBits > maxEntryBits || h.placeBits < indexBits || h.placeBits > maxPlaceBits {
 		return damaged("entry numbers of %d bits, places of %d", h.entryBits, h.placeBits)
 	}
 	for i := range h.regions {

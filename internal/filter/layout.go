@@ -72,7 +72,7 @@ func (b *builder) compare(x, y ref, depth int) int {
 }
 
 // perName is a guess at the octets of a record in the names region.
-const perName = 14
+const perName = 11
 
 // encodeNames writes the names region, notes which records its units have and hashes
 // the names for the first attempt. One pass does all of it: records may come
@@ -109,62 +109,76 @@ type blockWriter struct {
 	out       []byte   // whole units
 	blocks    []uint32 // for each unit the first record in it or behind it
 
-	first  keyBuf    // the first record's key in the block that is open
-	packed bitWriter // its records, one behind the other
-	ends   []int     // where each ends
+	// Of the block that is open:
+	first   keyBuf // the first record's key
+	before  keyBuf // the last one's
+	lengths []uint // of the records' codes
+	heads   []byte
+	entries []uint64
+	codes   bitWriter
 }
 
 // add adds record n.
 func (w *blockWriter) add(n uint32, key []byte, entry uint64) {
-	if len(w.ends) == maxIndex || len(w.ends) > 0 && !w.fits(key, entry) {
+	like := &w.before
+	if len(w.lengths)%restart == 0 {
+		like = &w.first
+	}
+	if len(w.lengths) > 0 && !w.put(key, sharedOctets(like.bytes(), key), entry) {
 		w.end(n)
 	}
-	if len(w.ends) == 0 {
+	if len(w.lengths) == 0 {
 		w.blocks = append(w.blocks, n)
+		w.put(key, 0, entry)
 		w.first.n = copy(w.first.b[:], key)
-		w.packed.record(key, 0, entry, w.entryBits)
 	}
-	w.ends = append(w.ends, len(w.packed.out))
+	w.before.n = copy(w.before.b[:], key)
 }
 
-// fits writes another record of the block that is open, if it has room there.
-func (w *blockWriter) fits(key []byte, entry uint64) bool {
-	before := len(w.packed.out)
-	w.packed.record(key, sharedOctets(w.first.bytes(), key), entry, w.entryBits)
-	if len(w.ends)+1+len(w.packed.out) <= unitSize {
-		return true
+// put puts a record into the block that is open, if it has room there; an empty one has.
+func (w *blockWriter) put(key []byte, shared int, entry uint64) bool {
+	codes := w.codes
+	w.codes.key(key, shared)
+	length := w.codes.bits() - codes.bits()
+	if n := uint(len(w.lengths)); n > 0 {
+		size := 8 + (n+1)*(8+headBits+w.entryBits) + w.codes.bits()
+		if n == maxIndex || max(length, w.lengths[0]) > maxLength || size > 8*unitSize {
+			w.codes = codes
+			return false
+		}
 	}
-	w.packed.out = w.packed.out[:before]
-	return false
+	w.lengths = append(w.lengths, length)
+	w.heads = append(w.heads, byte(entry>>63)|byte(shared)<<1)
+	w.entries = append(w.entries, entry)
+	return true
 }
 
 // end writes the block that is open, if one is, before record n.
 func (w *blockWriter) end(n uint32) {
-	if len(w.ends) == 0 {
+	if len(w.lengths) == 0 {
 		return
 	}
-	start, at := len(w.out), len(w.ends)
-	for _, end := range w.ends {
-		w.out = append(w.out, byte(at))
-		at = len(w.ends) + end
+	start, wide := len(w.out), uint(8)
+	if len(w.lengths) == 1 {
+		wide = 16
 	}
-	w.out = append(w.out, w.packed.out...)
-	w.out = append(w.out, make([]byte, -uint(len(w.out))%unitSize)...)
+	out := bitWriter{out: append(w.out, byte(len(w.lengths)))}
+	for _, length := range w.lengths {
+		out.put(uint64(length), wide)
+	}
+	for _, head := range w.heads {
+		out.put(uint64(head), headBits)
+	}
+	for _, entry := range w.entries {
+		out.long(entry, w.entryBits)
+	}
+	out.copy(&w.codes)
+	out.align()
+	w.out = append(out.out, make([]byte, -uint(len(out.out))%unitSize)...)
 	for range (len(w.out)-start)/unitSize - 1 { // of a long record
 		w.blocks = append(w.blocks, n)
 	}
-	w.ends, w.packed.out = w.ends[:0], w.packed.out[:0]
-}
-
-// record writes one record. The shared octets of its key are not written.
-func (w *bitWriter) record(key []byte, shared int, entry uint64, entryBits uint) {
-	w.put(entry>>63|uint64(shared)<<1, headBits)
-	w.put(entry, min(entryBits, 32))
-	if entryBits > 32 {
-		w.put(entry>>32, entryBits-32)
-	}
-	w.key(key[shared:])
-	w.align()
+	w.lengths, w.heads, w.entries, w.codes = w.lengths[:0], w.heads[:0], w.entries[:0], bitWriter{out: w.codes.out[:0]}
 }
 
 // sharedOctets is how many octets a and b begin with in common, maxShared at most.
@@ -195,16 +209,12 @@ const maxAttempts = 64
 // index fills the table. Another attempt hashes the names of the names region again.
 func (b *builder) index(names []byte) error {
 	b.table = make([]uint32, b.fixedLengths()[regionTable]/4)
-	blocks := make([]byte, 0, 4*len(b.blocks))
-	for _, n := range b.blocks {
-		blocks = binary.LittleEndian.AppendUint32(blocks, n)
-	}
 	for !b.fill() {
 		if b.attempt+1 == maxAttempts {
 			return ErrTooLarge
 		}
 		b.keyHash(b.attempt + 1)
-		r := recordReader{names: names, blocks: blocks, records: b.records, entryBits: b.entryBits}
+		r := newReader(names, b.records, b.entryBits)
 		for i := 0; r.next(); i++ {
 			b.hashes[i] = b.hash(r.key(), r.entry())
 		}

@@ -149,19 +149,17 @@ func compareRecords(kx []byte, ex uint64, ky []byte, ey uint64) int {
 
 // recordReader reads all records of a file in order.
 type recordReader struct {
-	names     []byte
-	blocks    []byte // the region
-	records   uint64
-	entryBits uint
-
-	done  uint64 // records that were read
-	unit  int    // where the next one's block is, or a unit before
-	block blockReader
+	records uint64
+	done    uint64 // records that were read
+	unit    uint   // where the next block is
+	block   blockReader
 }
 
 // reader reads l's records.
-func (l *List) reader() recordReader {
-	return recordReader{names: l.names, blocks: l.blocks, records: l.records, entryBits: l.entryBits}
+func (l *List) reader() *recordReader { return newReader(l.names, l.records, l.entryBits) }
+
+func newReader(names []byte, records uint64, entryBits uint) *recordReader {
+	return &recordReader{records: records, block: blockReader{names: names, entryBits: entryBits}}
 }
 
 // next reads the next record; false at the end, or if there is damage.
@@ -169,17 +167,15 @@ func (r *recordReader) next() bool {
 	if r.done == r.records {
 		return false
 	}
-	begins := r.done == 0
-	for 4*(r.unit+1) < len(r.blocks) && uint64(number32(r.blocks, r.unit+1)) <= r.done {
-		r.unit++
-		begins = true
-	}
-	if begins {
-		r.block.names, r.block.entryBits = r.names, r.entryBits
-		if !r.block.open(uint(r.unit)) {
+	if r.block.i == r.block.n {
+		if r.done > 0 {
+			r.unit = (r.block.pos + 8*unitSize - 1) / (8 * unitSize)
+		}
+		if !r.block.open(r.unit) {
 			return false
 		}
-	} else if !r.block.read(uint(r.done) - uint(number32(r.blocks, r.unit))) {
+	}
+	if !r.block.read() {
 		return false
 	}
 	r.done++
@@ -187,7 +183,7 @@ func (r *recordReader) next() bool {
 }
 
 // key is the record's key, until the next one is read.
-func (r *recordReader) key() []byte { return r.block.key[:r.block.n] }
+func (r *recordReader) key() []byte { return r.block.key[:r.block.len] }
 
 // entry is the record's entry number, with scopeBit for a subtree.
 func (r *recordReader) entry() uint64 {

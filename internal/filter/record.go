@@ -27,7 +27,7 @@ func (l *List) Record(n uint64) (Record, bool) {
 	if !l.seek(&r, n) {
 		return Record{}, false
 	}
-	name, ok := keyName(r.key[:r.n])
+	name, ok := keyName(r.key[:r.len])
 	out := Record{Name: name, Scope: ledger.ScopeExact, Entry: r.entry}
 	if r.subtree {
 		out.Scope = ledger.ScopeSubtree
@@ -45,8 +45,12 @@ func (l *List) seek(r *blockReader, n uint64) bool {
 	if unit < 0 || !r.open(uint(unit)) {
 		return false
 	}
-	i := uint(n) - uint(number32(l.blocks, unit))
-	return i == 0 || r.read(i)
+	for i := uint64(number32(l.blocks, unit)); i <= n; i++ {
+		if !r.read() {
+			return false
+		}
+	}
+	return true
 }
 
 // Below is the range of records from first to before next that are name or below it.
@@ -70,7 +74,7 @@ func (l *List) search(right func(key []byte) bool) uint64 {
 	low, high := uint64(0), l.records
 	for low < high {
 		mid := low + (high-low)/2
-		if !l.seek(&r, mid) || right(r.key[:r.n]) {
+		if !l.seek(&r, mid) || right(r.key[:r.len]) {
 			high = mid
 		} else {
 			low = mid + 1
