@@ -90,6 +90,7 @@ func (b *tab) shows(name, text string) {
 // Somebody looks a name up, appeals, and follows the case; a member of staff joins by the console's
 // link with a passkey, signs out and in, and decides; the next DNS answer is right.
 func TestAppealsAsPeopleMakeThem(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	l, _ := accused(t, "www.bank.test")
 	desk := strings.Replace(deskOf(t, l), "127.0.0.1", "localhost", 1)

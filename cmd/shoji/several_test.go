@@ -24,6 +24,7 @@ func reason(t *testing.T, server, question string) string {
 // of them forks: it stops, loudly, and keeps its last good list, while the other goes on. And it is
 // the same after a new start, with the first log out of reach.
 func TestNodeFollowsTwoLogs(t *testing.T) {
+	t.Parallel()
 	one := logOf(1, "one.example", "c2.evil.test", "www.shop.test")
 	two := logOf(2, "two.example", "www.bank.test", "www.shop.test")
 	url1, shown := shownLog(t, one)

@@ -24,6 +24,7 @@ func (l *lab) followed(t *testing.T) logAt {
 // TestVerifyNodeOfTwoLogs holds a node against the first of its logs: what the second one filters is no
 // fault, is not verified, and the report says what to do about it.
 func TestVerifyNodeOfTwoLogs(t *testing.T) {
+	t.Parallel()
 	operator, two := startLab(t), logOf(2, "two.example", "listed.example")
 	url, _ := shownLog(t, two)
 	node := startNode(t, operator.followed(t), logAt{url, two.VKey})
@@ -66,6 +67,7 @@ func TestVerifyNodeOfTwoLogs(t *testing.T) {
 // TestVerifyTwoLogs holds a node against both of its logs, which list the same names: each is verified, and an
 // answer that names the other one too. What no log lists is a fault, whichever is named.
 func TestVerifyTwoLogs(t *testing.T) {
+	t.Parallel()
 	one, two := startLab(t), startLab(t)
 	list(t, "www.bank.test\n", "import", "-", "--source", "test", "--kind", "c2", "--config", two.conf)
 	node := startNode(t, one.followed(t), two.followed(t))

@@ -37,6 +37,7 @@ func verdictOf(t *testing.T, url string, flags ...string) (v verdict, status int
 // A file of the log that the server does not give out is a fault, with whatever status he says so;
 // where the server fails, nothing is proved either way.
 func TestVerifyWithheldFiles(t *testing.T) {
+	t.Parallel()
 	l := forger.New(1)
 	l.Add(forger.Hosts(300)...)
 	l.Epoch()

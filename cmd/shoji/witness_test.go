@@ -131,6 +131,7 @@ func tip(t *testing.T, state string) (ledger.Checkpoint, note.Verifier) {
 // With a policy, what is in force is cosigned; with too few witnesses a delisting waits, the
 // list in force stays, and it comes into force when they are back.
 func TestListWaitsForWitnesses(t *testing.T) {
+	t.Parallel()
 	state, file, policy, all := witnessed(t, "")
 	list(t, "c2.example\nother.example\n", "import", "-", "--source", "test", "--kind", "c2", "--config", file)
 	all[2].away.Store(true) // two of three are enough
