@@ -107,6 +107,7 @@ type blockReader struct {
 	entryBits uint
 
 	block
+	at  uint // the unit that it begins in
 	i   uint // the next record
 	pos uint // where its code begins
 
@@ -123,8 +124,31 @@ type blockReader struct {
 func (r *blockReader) open(unit uint) bool {
 	var ok bool
 	r.block, ok = blockAt(r.names, unit, r.entryBits)
-	r.i, r.pos, r.len = 0, r.codes, 0
+	r.at, r.i, r.pos, r.len = unit, 0, r.codes, 0
 	return ok
+}
+
+// end is the unit behind the block that is open.
+func (r *blockReader) end() uint {
+	last := r.n - 1
+	return (r.code(last) + r.length(last) + 8*unitSize - 1) / (8 * unitSize)
+}
+
+// whole is the block that is open; nothing where it cannot be, for damage.
+func (r *blockReader) whole() ready {
+	from, to := r.at*unitSize, r.end()*unitSize
+	if from >= to || to > uint(len(r.names)) {
+		return ready{}
+	}
+	return ready{int(r.n), r.names[from:to]}
+}
+
+// scoped is the record's entry number, with scopeBit for a subtree.
+func (r *blockReader) scoped() uint64 {
+	if r.subtree {
+		return r.entry | scopeBit
+	}
+	return r.entry
 }
 
 // read reads the next record of the block that is open; false if there is none, or damage.

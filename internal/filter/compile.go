@@ -103,6 +103,7 @@ type builder struct {
 	header
 	arena    []byte // records, one behind the other: see keyAt
 	order    []ref  // the records, once sorted in ascending order
+	stays    ready  // the block that begins with the record that was yielded last, if it is known
 	expected int    // about how many records there will be
 	top      uint64 // an entry number of as many bits as the largest has
 
@@ -132,6 +133,12 @@ type ref struct {
 // records yields records in ascending order, none twice: the key, which is good
 // until the next one, and the entry number with scopeBit for a subtree.
 type records = iter.Seq2[[]byte, uint64]
+
+// ready is a block as the names region has it, in whole units.
+type ready struct {
+	records int // 0: there is none
+	octets  []byte
+}
 
 // sorted yields the sorted records; of doubles the first.
 func (b *builder) sorted() records {

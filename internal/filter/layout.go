@@ -79,13 +79,13 @@ const perName = 11
 // from all over the memory.
 func (b *builder) encodeNames(records records) ([]byte, error) {
 	b.keyHash(0)
-	w := blockWriter{entryBits: uint(max(1, bits.Len64(b.top)))}
+	w := blockWriter{entryBits: b.entryWidth()}
 	w.out = make([]byte, 0, b.expected*perName)
 	b.hashes = make([]uint64, 0, b.expected)
 	b.subtrees = make([]uint64, 0, b.expected/64+1)
 	n := 0
 	for key, entry := range records {
-		w.add(uint32(n), key, entry)
+		w.add(uint32(n), key, entry, b.stays)
 		if n%64 == 0 {
 			b.subtrees = append(b.subtrees, 0)
 		}
@@ -103,6 +103,9 @@ func (b *builder) encodeNames(records records) ([]byte, error) {
 	return append(w.out, make([]byte, namesTail)...), nil
 }
 
+// entryWidth is the bits of an entry number in the file.
+func (b *builder) entryWidth() uint { return uint(max(1, bits.Len64(b.top))) }
+
 // blockWriter gathers records to blocks and writes those.
 type blockWriter struct {
 	entryBits uint
@@ -116,10 +119,16 @@ type blockWriter struct {
 	heads   []byte
 	entries []uint64
 	codes   bitWriter
+
+	copied int // records still to come that are in a block that was copied
 }
 
-// add adds record n.
-func (w *blockWriter) add(n uint32, key []byte, entry uint64) {
+// add adds record n. Where a block begins with it and another list has just that block, it is copied.
+func (w *blockWriter) add(n uint32, key []byte, entry uint64, same ready) {
+	if w.copied > 0 {
+		w.copied--
+		return
+	}
 	like := &w.before
 	if len(w.lengths)%restart == 0 {
 		like = &w.first
@@ -129,6 +138,12 @@ func (w *blockWriter) add(n uint32, key []byte, entry uint64) {
 	}
 	if len(w.lengths) == 0 {
 		w.blocks = append(w.blocks, n)
+		if same.records > 0 {
+			w.copied = same.records - 1
+			w.out = append(w.out, same.octets...)
+			w.alike(n+uint32(same.records), len(same.octets))
+			return
+		}
 		w.put(key, 0, entry)
 		w.first.n = copy(w.first.b[:], key)
 	}
@@ -175,10 +190,16 @@ func (w *blockWriter) end(n uint32) {
 	out.copy(&w.codes)
 	out.align()
 	w.out = append(out.out, make([]byte, -uint(len(out.out))%unitSize)...)
-	for range (len(w.out)-start)/unitSize - 1 { // of a long record
+	w.alike(n, len(w.out)-start)
+	w.lengths, w.heads, w.entries, w.codes = w.lengths[:0], w.heads[:0], w.entries[:0], bitWriter{out: w.codes.out[:0]}
+}
+
+// alike notes of the units of a block but the first, which are those of a long record, that n is the
+// next one.
+func (w *blockWriter) alike(n uint32, octets int) {
+	for range octets/unitSize - 1 {
 		w.blocks = append(w.blocks, n)
 	}
-	w.lengths, w.heads, w.entries, w.codes = w.lengths[:0], w.heads[:0], w.entries[:0], bitWriter{out: w.codes.out[:0]}
 }
 
 // sharedOctets is how many octets a and b begin with in common, maxShared at most.

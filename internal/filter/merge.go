@@ -113,9 +113,14 @@ func topEntry(records records, limit uint64) uint64 {
 func (b *builder) merged(base *List, fault *error) records {
 	return func(yield func([]byte, uint64) bool) {
 		old := base.reader()
+		alike := base.entryBits == b.entryWidth()
 		more := old.next()
 		for key, entry := range b.sorted() {
 			for more && compareRecords(old.key(), old.entry(), key, entry) < 0 {
+				b.stays = ready{}
+				if alike && old.block.i == 1 && old.follows(key, entry) {
+					b.stays = old.block.whole()
+				}
 				if !yield(old.key(), old.entry()) {
 					return
 				}
@@ -124,11 +129,16 @@ func (b *builder) merged(base *List, fault *error) records {
 			if more && compareRecords(old.key(), old.entry(), key, entry) == 0 {
 				more = old.next()
 			}
+			b.stays = ready{}
 			if entry&removedBit == 0 && !yield(key, entry) {
 				return
 			}
 		}
 		for ; more; more = old.next() {
+			b.stays = ready{}
+			if alike && old.block.i == 1 {
+				b.stays = old.block.whole()
+			}
 			if !yield(old.key(), old.entry()) {
 				return
 			}
@@ -153,6 +163,7 @@ type recordReader struct {
 	done    uint64 // records that were read
 	unit    uint   // where the next block is
 	block   blockReader
+	behind  blockReader // looks ahead
 }
 
 // reader reads l's records.
@@ -169,7 +180,7 @@ func (r *recordReader) next() bool {
 	}
 	if r.block.i == r.block.n {
 		if r.done > 0 {
-			r.unit = (r.block.pos + 8*unitSize - 1) / (8 * unitSize)
+			r.unit = r.block.end()
 		}
 		if !r.block.open(r.unit) {
 			return false
@@ -182,16 +193,19 @@ func (r *recordReader) next() bool {
 	return true
 }
 
+// follows reports whether a record comes after the first one of the next block. Then the block of the
+// record that was read last is of the same records as before, and ends for the same reason.
+func (r *recordReader) follows(key []byte, entry uint64) bool {
+	next := &r.behind
+	next.names, next.entryBits = r.block.names, r.block.entryBits
+	return next.open(r.block.end()) && next.read() && compareRecords(next.key[:next.len], next.scoped(), key, entry) < 0
+}
+
 // key is the record's key, until the next one is read.
 func (r *recordReader) key() []byte { return r.block.key[:r.block.len] }
 
 // entry is the record's entry number, with scopeBit for a subtree.
-func (r *recordReader) entry() uint64 {
-	if r.block.subtree {
-		return r.block.entry | scopeBit
-	}
-	return r.block.entry
-}
+func (r *recordReader) entry() uint64 { return r.block.scoped() }
 
 // appendPrefixes adds the list's prefixes to b, except those that are gone.
 // Where b has one already, the later entry will count.

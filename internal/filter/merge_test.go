@@ -132,6 +132,45 @@ func TestMergeOfManyNames(t *testing.T) {
 	})
 }
 
+// The same where one record of a few blocks goes, or one comes in behind it: first and last ones of
+// blocks are among them.
+func TestMergeAtEveryRecord(t *testing.T) {
+	listed := slices.Collect(synthetic(200, ledger.ScopeExact))
+	for i := 0; i < len(listed); i += 20 { // some that need two units
+		listed[i].Name = strings.Repeat(strings.Repeat("\\255", 60)+".", 3) + listed[i].Name
+	}
+	next := uint64(len(listed)) + 1
+	compiled := func(listings []ledger.Listing) []byte {
+		var out bytes.Buffer
+		if _, err := compile(&out, next, [32]byte{1}, len(listings), slices.Values(listings)); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	base, err := parse(compiled(listed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range listed {
+		behind := ledger.Listing{Name: "0." + l.Name, Scope: ledger.ScopeExact, Entry: next - 1}
+		for _, c := range []struct {
+			change ledger.Change
+			after  []ledger.Listing
+		}{
+			{ledger.Change{Listing: l}, slices.Delete(slices.Clone(listed), i, i+1)},
+			{ledger.Change{Listing: behind, Listed: true}, append(slices.Clone(listed), behind)},
+		} {
+			var got bytes.Buffer
+			if _, err := (&builder{header: header{epoch: next, root: [32]byte{1}}}).merge(&got, base, 1, slices.Values([]ledger.Change{c.change})); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), compiled(c.after)) {
+				t.Errorf("%s changes, listed: %v: the merged list differs from the compiled one", l.Name, c.change.Listed)
+			}
+		}
+	}
+}
+
 // numbered yields listings under their names.
 func numbered(listings iter.Seq[ledger.Listing]) iter.Seq2[string, ledger.Listing] {
 	return func(yield func(string, ledger.Listing) bool) {
