@@ -225,11 +225,12 @@ type mapFile struct {
 // come first in the file, and one for the records.
 func (f *mapFile) write(w io.Writer, pages func() pageWriter) (Digest, error) {
 	var buf []byte
+	var work pageWork
 	next := pages()
 	for page := range f.head.Pages() {
 		buf = next(page, buf[:0])
 		f.counts = append(f.counts, uint64(len(buf))/recordOctets)
-		f.trees = append(f.trees, pageTree(buf))
+		f.trees = append(f.trees, work.tree(buf))
 	}
 	return f.finish(w, func(out io.Writer) error {
 		next := pages()
@@ -247,11 +248,12 @@ func (f *mapFile) write(w io.Writer, pages func() pageWriter) (Digest, error) {
 func (f *mapFile) repage(w io.Writer, old *Map, changed map[int]mapChange) (Digest, error) {
 	var b MapBuilder
 	b.Reserve(int(f.head.Count))
+	var work pageWork
 	for page := range old.head.Pages() {
 		records := changed[page].records
 		if records == nil {
 			var err error
-			if records, err = old.records(page); err != nil {
+			if records, err = old.read(page, &work); err != nil {
 				return Digest{}, err
 			}
 		}
@@ -266,8 +268,9 @@ func (f *mapFile) repage(w io.Writer, old *Map, changed map[int]mapChange) (Dige
 // rewrite writes the file with the pages of old, but those that changed.
 func (f *mapFile) rewrite(w io.Writer, old *Map, changed map[int]mapChange) (Digest, error) {
 	f.counts, f.trees = slices.Clone(old.counts), slices.Clone(old.trees)
+	var work pageWork
 	for page, c := range changed {
-		f.counts[page], f.trees[page] = uint64(len(c.records))/recordOctets, pageTree(c.records)
+		f.counts[page], f.trees[page] = uint64(len(c.records))/recordOctets, work.tree(c.records)
 	}
 	return f.finish(w, func(out io.Writer) error {
 		for page := 0; page < f.head.Pages(); {

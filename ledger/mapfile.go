@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -87,8 +88,13 @@ func (m *Map) Head() *MapHead {
 func (m *Map) Root() Digest { return m.root }
 
 // records reads and verifies the records of a page.
-func (m *Map) records(page int) ([]byte, error) {
-	b := make([]byte, m.starts[page+1]-m.starts[page])
+func (m *Map) records(page int) ([]byte, error) { return m.read(page, new(pageWork)) }
+
+// read is records, which are good until w is used again.
+func (m *Map) read(page int, w *pageWork) ([]byte, error) {
+	octets := int(m.starts[page+1] - m.starts[page])
+	w.records = slices.Grow(w.records[:0], octets)[:octets]
+	b := w.records
 	if _, err := m.file.ReadAt(b, m.starts[page]); err != nil && len(b) > 0 {
 		return nil, err
 	}
@@ -96,7 +102,7 @@ func (m *Map) records(page int) ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("page %d of the map's file: %w", page, err)
 	}
-	if pageTree(b) != m.trees[page] {
+	if w.tree(b) != m.trees[page] {
 		return nil, fmt.Errorf("page %d of the map's file: %w", page, errNotOfMap)
 	}
 	return b, nil
@@ -116,9 +122,10 @@ func (m *Map) Page(page int) ([]byte, error) {
 
 // Check reads and verifies all pages. It calls pause before each.
 func (m *Map) Check(pause func()) error {
+	var w pageWork
 	for page := range m.head.Pages() {
 		pause()
-		if _, err := m.records(page); err != nil {
+		if _, err := m.read(page, &w); err != nil {
 			return err
 		}
 	}

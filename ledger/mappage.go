@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sort"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -31,7 +33,7 @@ func (h *MapHead) OpenPage(page int, b []byte) (*MapPage, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return p, checkPath(p.leaf(pageTree(p.records)), p.path, page, h.Tree)
+	return p, checkPath(p.leaf(new(pageWork).tree(p.records)), p.path, page, h.Tree)
 }
 
 // check says what is wrong with the records themselves.
@@ -90,23 +92,32 @@ func bucketOf(k []byte, bits int) int {
 	return int(binary.BigEndian.Uint64(k) >> 1 >> (63 - bits))
 }
 
-// pageTree is the root of the tree of a page's buckets.
-func pageTree(records []byte) tlog.Hash { return rootOf(bucketHashes(records)) }
+// pageWork is the memory that it takes to read and hash a page. It is used again for the next one:
+// there are thousands.
+type pageWork struct {
+	records []byte
+	hashes  []tlog.Hash
+	leaf    []byte
+}
 
-// bucketHashes are the leaf hashes of a page's buckets.
-func bucketHashes(records []byte) []tlog.Hash {
+// tree is the root of the tree of a page's buckets.
+func (w *pageWork) tree(records []byte) tlog.Hash { return rootOf(w.buckets(records)) }
+
+// buckets are the leaf hashes of a page's buckets (RFC 6962 §2.1). They are good until the next page.
+func (w *pageWork) buckets(records []byte) []tlog.Hash {
 	width := bucketBits(uint64(len(records) / recordOctets))
-	out := make([]tlog.Hash, 1<<width)
+	w.hashes = slices.Grow(w.hashes[:0], 1<<width)[:1<<width]
 	from := 0
-	for i := range out {
+	for i := range w.hashes {
 		to := from
 		for to < len(records) && bucketOf(records[to:], width) == i {
 			to += recordOctets
 		}
-		out[i] = tlog.RecordHash(records[from:to])
+		w.leaf = append(append(w.leaf[:0], 0), records[from:to]...)
+		w.hashes[i] = sha256.Sum256(w.leaf)
 		from = to
 	}
-	return out
+	return w.hashes
 }
 
 // levelsOf are the hashes of a whole tree, from its leaves, which are a power of two, up to
@@ -123,10 +134,15 @@ func levelsOf(leaves []tlog.Hash) [][]tlog.Hash {
 	return out
 }
 
-// rootOf is the root of a whole tree.
-func rootOf(leaves []tlog.Hash) tlog.Hash {
-	levels := levelsOf(leaves)
-	return levels[len(levels)-1][0]
+// rootOf is the root of a whole tree, whose leaves it writes over.
+func rootOf(level []tlog.Hash) tlog.Hash {
+	for len(level) > 1 {
+		for i := range len(level) / 2 {
+			level[i] = tlog.NodeHash(level[2*i], level[2*i+1])
+		}
+		level = level[:len(level)/2]
+	}
+	return level[0]
 }
 
 // pathIn is the hashes that lead from leaf i to the root of a whole tree (RFC 6962 §2.1.1),
@@ -165,7 +181,7 @@ func (p *MapPage) Prove(k MapKey) []byte {
 	to := sort.Search(p.Len(), func(n int) bool { return bucketOf(p.record(n), width) > i })
 	out := binary.BigEndian.AppendUint64(nil, count)
 	out = append(out, p.path...)
-	out = append(out, pathIn(levelsOf(bucketHashes(p.records)), i)...)
+	out = append(out, pathIn(levelsOf(new(pageWork).buckets(p.records)), i)...)
 	return append(out, p.records[from*recordOctets:to*recordOctets]...)
 }
 
