@@ -329,5 +329,8 @@ func (a *auditor) finish() error {
 			return nil
 		}
 	}
+	if a.cfg.EveryList && a.lists.has(OtherFormat) { // a run that does not ask for them leaves those out
+		return nil
+	}
 	return a.visit.save()
 }

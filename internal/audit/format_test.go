@@ -67,4 +67,8 @@ func TestEarlierListInAnotherFormat(t *testing.T) {
 	}
 	c.everyList = true
 	found(t, c.audit(o), Unchecked, "lists: other-format 5")
+	c.everyList = false // that it was asked for once spoils no later run
+	found(t, c.audit(o), Verified, "")
+	o.epoch()
+	found(t, c.audit(o), Verified, "")
 }

@@ -116,11 +116,15 @@ const (
 // Has reports whether a finding of this code is shown.
 func (r *Report) Has(code string) bool {
 	for _, c := range r.Checks {
-		if slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Code == code }) {
+		if c.has(code) {
 			return true
 		}
 	}
 	return false
+}
+
+func (c *Check) has(code string) bool {
+	return slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Code == code })
 }
 
 // faultsOf takes over the faults of an earlier report of the same log: that something is right when it is

@@ -252,10 +252,9 @@ func (v *visitor) epoch(n uint64, e *ledger.Entry, before *ledger.Tail) error {
 func (v *visitor) holdList(n uint64, e *ledger.Entry, got *rebuilt) {
 	other := e.Layout != filter.Version
 	left := other && n != v.last.Entry && !v.cfg.EveryList
-	if left {
+	if left && got.err != nil {
 		v.lists.Left++
-	} else {
-		v.lists.Checked++
+		return
 	}
 	switch {
 	case got.err != nil:
@@ -268,9 +267,13 @@ func (v *visitor) holdList(n uint64, e *ledger.Entry, got *rebuilt) {
 		v.lists.fault(Finding{Code: WrongList, Entry: &n, Detail: fmt.Sprintf("the list has %d listings in %d octets; the epoch says %d in %d", got.count, got.bytes, e.Count, e.Bytes)})
 	case got.root != e.Map:
 		v.lists.fault(Finding{Code: WrongMap, Entry: &n, Detail: fmt.Sprintf("the map over the list has the root %s; the epoch says %s", got.root, e.Map)})
-	case other && !left:
+	case left:
+		v.lists.Left++
+		return
+	case other:
 		v.lists.open(Finding{Code: OtherFormat, Entry: &n, Format: e.Layout})
 	}
+	v.lists.Checked++
 }
 
 // errThere ends a replay at the size that it was for.

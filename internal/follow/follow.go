@@ -133,6 +133,7 @@ type Follower struct {
 	list    *filter.List      // in force
 	epoch   ledger.Epoch      // of list as it is here, or of the list that was in force and cannot be used
 	scanned uint64            // entries among which no epoch is but that one
+	warned  uint64            // the last epoch entry whose list's format was warned of
 	damage  error             // what is wrong with the checkpoint that was on disk
 
 	mu     sync.Mutex

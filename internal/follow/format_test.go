@@ -123,3 +123,27 @@ func TestWrongFormatIsFetchedOnce(t *testing.T) {
 		f.cfg.Lists = nil // who asks it again builds the list instead, and that has another digest
 	}
 }
+
+// Lists of which the operator says another count than they have do not fill the disk.
+func TestRefusedListsAreNotKept(t *testing.T) {
+	for _, layout := range []uint32{filter.Version, filter.Version + 1} {
+		l, dir := forger.New(1), t.TempDir()
+		l.Add(forger.Hosts(600)...)
+		e := l.Epoch()
+		f := open(t, dir, l)
+		step(t, f)
+		for i := range 3 {
+			l.Add(forger.Listing(fmt.Sprintf("new-%d.example", i)))
+			lie := l.EpochEntry()
+			if layout != filter.Version {
+				lie = l.InFormat(layout)
+			}
+			lie.Count++
+			l.Add(lie)
+			if list, err := f.step(t.Context()); list != nil || err == nil {
+				t.Fatalf("a list with another count: %v", err)
+			}
+		}
+		wholeFolder(t, f, e.Digest)
+	}
+}

@@ -29,6 +29,11 @@ func (f *Follower) obtain(ctx context.Context, epoch ledger.Epoch) (*filter.List
 		list, err = f.openList(epoch, f.pause)
 	}
 	if err != nil {
+		// One that lies of its count is not kept: they would fill the disk. Nor is it fetched at every look for
+		// its format.
+		if !errors.Is(err, filter.ErrVersion) && epoch.Digest != f.epoch.Digest {
+			os.Remove(f.listPath(epoch.Digest))
+		}
 		return nil, epoch, &Fault{Kind: Altered, Err: fmt.Errorf("the list of epoch entry %d: %w", epoch.Entry, err)}
 	}
 	at := ledger.Checkpoint{Origin: f.tip.Origin, Size: list.Epoch(), Root: list.RootHash()}
@@ -48,8 +53,11 @@ func (f *Follower) make(ctx context.Context, epoch ledger.Epoch) (ledger.Epoch, 
 		if epoch.Layout < filter.Version {
 			upgrade = "the operator's shoji"
 		}
-		f.cfg.Logger.Warn("the log's list is in another format than this program's; it is built from the log, which takes longer",
-			"entry", epoch.Entry, "format", epoch.Layout, "ours", filter.Version, "upgrade", upgrade)
+		if f.warned != epoch.Entry {
+			f.cfg.Logger.Warn("the log's list is in another format than this program's; it is built from the log, which takes longer",
+				"entry", epoch.Entry, "format", epoch.Layout, "ours", filter.Version, "upgrade", upgrade)
+		}
+		f.warned = epoch.Entry
 		return f.build(ctx, epoch)
 	}
 	if f.list != nil && (epoch.Size-f.list.Epoch())*entryOctets <= epoch.Bytes || f.cfg.Lists == nil {
