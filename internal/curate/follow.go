@@ -29,7 +29,14 @@ type Follower struct {
 	started bool
 	pause   func() // between parts of long work; nil: do not
 
-	unproved *ledger.Digest // of the list in force, if its file is still to be summed
+	unproved *unproved // the list in force, if its file is still to be summed
+	replaced bool      // that file is another one now, which nobody has opened
+}
+
+// unproved is a list that is in force at its Writer's word, and the Writer's mark of its file.
+type unproved struct {
+	digest ledger.Digest
+	mark   string
 }
 
 // ErrNoList says that no list was ever published in a folder.
@@ -66,7 +73,7 @@ func (f *Follower) Entry() uint64 { return f.entry }
 func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error) {
 	at, err := readPointer(f.dir)
 	n := at.epoch
-	if err != nil || f.started && n == f.entry {
+	if err != nil || f.started && n == f.entry && !f.replaced {
 		return nil, nil, err
 	}
 	log, err := ledger.OpenFolder(sequence.Folder(f.dir))
@@ -92,8 +99,8 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 	}
 	path := listPath(f.dir, epoch.Digest)
 	f.unproved = nil
-	if isMarked(f.dir, epoch.Digest) {
-		f.unproved = &epoch.Digest
+	if mark := markText(path, epoch.Digest); isMarked(f.dir, epoch.Digest) {
+		f.unproved = &unproved{epoch.Digest, mark}
 	} else if err := checkFile(path, epoch.Digest, f.pause); err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +108,7 @@ func (f *Follower) Poll(ctx context.Context) (*filter.List, *ledger.Entry, error
 	if err != nil {
 		return nil, nil, err
 	}
-	f.tip, f.entry, f.started = tip, n, true
+	f.tip, f.entry, f.started, f.replaced = tip, n, true, false
 	return list, epoch, nil
 }
 
@@ -123,9 +130,6 @@ func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filt
 	wait := time.NewTimer(every)
 	defer wait.Stop()
 	last := ""
-	if err := f.prove(); err != nil {
-		alarm(err)
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -134,6 +138,12 @@ func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filt
 		}
 		next := every
 		list, epoch, err := f.Poll(ctx)
+		if err == nil && list != nil {
+			swap(list, epoch)
+		}
+		if err == nil {
+			err = f.prove()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -145,12 +155,6 @@ func (f *Follower) Run(ctx context.Context, every time.Duration, swap func(*filt
 			next = max(every, faultPause)
 		default:
 			last = ""
-			if list != nil {
-				swap(list, epoch)
-				if err := f.prove(); err != nil {
-					alarm(err)
-				}
-			}
 		}
 		wait.Reset(next)
 	}
@@ -162,13 +166,23 @@ func (f *Follower) prove() error {
 	if f.unproved == nil {
 		return nil
 	}
-	digest := *f.unproved
-	f.unproved = nil
-	err := checkFile(listPath(f.dir, digest), digest, f.pause)
-	if err == nil || errors.Is(err, fs.ErrNotExist) { // a Writer has dropped it since
-		return nil
+	at := *f.unproved
+	path := listPath(f.dir, at.digest)
+	err := checkFile(path, at.digest, f.pause)
+	now := markText(path, at.digest)
+	switch {
+	case now == "" && errors.Is(err, fs.ErrNotExist): // a Writer has dropped it since
+	case now != at.mark: // what was summed, or was not, is not what is in force
+		f.replaced = true
+	case errors.Is(err, errDamaged):
+		err = errors.Join(fmt.Errorf("the list in force: %w; restart shoji serve, which makes it anew from the log", err), durable.Remove(markPath(f.dir)))
+		f.unproved = nil
+		return err
+	case err != nil: // tried again
+		return fmt.Errorf("the list in force cannot be summed: %w", err)
 	}
-	return errors.Join(fmt.Errorf("the list in force: %w; restart shoji serve, which makes it anew from the log", err), durable.Remove(markPath(f.dir)))
+	f.unproved = nil
+	return nil
 }
 
 // pointer is what list/current says: which epoch entry is in force, and which

@@ -212,7 +212,10 @@ func checkFile(path string, want ledger.Digest, pause func()) error {
 		return err
 	}
 	if ledger.Digest(got) != want {
-		return fmt.Errorf("%s is damaged: its digest is %s", path, got)
+		return fmt.Errorf("%s %w: its digest is %s", path, errDamaged, got)
 	}
 	return nil
 }
+
+// errDamaged says of a list's file that it is not what its digest is of.
+var errDamaged = errors.New("is damaged")

@@ -258,6 +258,40 @@ func summedInForce(t *testing.T, later bool) {
 	}
 }
 
+// The file of the list in force is damaged and made anew before it was summed. What is in force is then
+// another file than the one that is there, which is right: that one is opened.
+func TestListMadeAnewBeforeItIsSummed(t *testing.T) {
+	dir := t.TempDir()
+	epoch := importText(t, dir, text("a.txt", "evil.example\n")).Epoch
+	if !isMarked(dir, epoch.Digest) {
+		t.Skip("files cannot be known again here")
+	}
+	f, err := Follow(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damageMarked(t, dir, epoch.Digest)
+	if l, _, err := f.Poll(t.Context()); err != nil || l == nil {
+		t.Fatalf("the first list: %v", err)
+	}
+	if err := os.Remove(markPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir).Close() // which sums the file itself, now that no mark spares it that
+	if err := f.prove(); err != nil {
+		t.Error(err)
+	}
+	if l, again, err := f.Poll(t.Context()); err != nil || !listed(l, "evil.example") || again.Digest != epoch.Digest {
+		t.Errorf("the list that was made anew is not opened: %v", err)
+	}
+	if err := f.prove(); err != nil {
+		t.Error(err)
+	}
+	if l, _, err := f.Poll(t.Context()); err != nil || l != nil {
+		t.Errorf("and again: %v", err)
+	}
+}
+
 // damageMarked damages a list's file, and has it look like the one that its Writer knew.
 func damageMarked(t *testing.T, dir string, digest ledger.Digest) {
 	t.Helper()
