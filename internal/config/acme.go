@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -49,34 +50,36 @@ func (e *Encrypted) checkACME() error {
 		return errors.New("encrypted.acme: no way to prove that the names are ours: add an address of port 443 to doh, or one of port 80 to acme.http")
 	case (a.KeyID == "") != (a.MACKey == ""):
 		return errors.New("encrypted.acme: key_id and mac_key go together: give both or none")
-	case a.MACKey != "" && !base64url(a.MACKey):
-		return errors.New("encrypted.acme.mac_key: it is no base64url: take it as the authority gives it")
+	case a.MACKey != "" && !isKey(a.MACKey):
+		return errors.New("encrypted.acme.mac_key: it is no base64url without padding: leave out what is = at its end")
 	case a.Email != "" && (strings.Count(a.Email, "@") != 1 || strings.ContainsAny(a.Email, " ,?")):
 		return fmt.Errorf("encrypted.acme.email: %q is no address", a.Email)
 	}
 	for _, name := range e.CertificateNames() {
-		if !hostName(name) {
+		if !hostName(name) || a.CA == "" && !strings.Contains(name, ".") {
 			return fmt.Errorf("encrypted.acme: %q is no host name, so that no certificate can be had for it: letters, digits and hyphens, with dots between", name)
 		}
 	}
 	return nil
 }
 
-// base64url reports whether text is base64url (RFC 4648 §5), with or without its padding.
-func base64url(text string) bool {
-	_, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
-	return err == nil
+// isKey reports whether text is a key in base64url (RFC 4648 §5) without padding, as RFC 8555 §7.3.4 has it.
+func isKey(text string) bool {
+	key, err := base64.RawURLEncoding.DecodeString(text)
+	return err == nil && len(key) > 0
 }
 
-// hostName reports whether a name in lower case is one of a host (RFC 1123 §2.1), of two labels or more.
+// hostName reports whether a name in lower case is one of a host (RFC 1123 §2.1), and no address.
 func hostName(name string) bool {
-	labels := strings.Split(name, ".")
-	for _, l := range labels {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return false
+	}
+	for l := range strings.SplitSeq(name, ".") {
 		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 			return false
 		}
 	}
-	return len(labels) > 1 && len(name) <= 253
+	return len(name) <= 253
 }
 
 // CertificateNames are what the certificate has to cover, in lower case.
