@@ -37,7 +37,8 @@ func (b *block) length(i uint) uint {
 	return uint(b.lengths[i])
 }
 
-// head is record i's: whether it is for a subtree, and the octets that its key shares with the one before.
+// head is record i's: whether it is for a subtree, and the octets that its key shares with the one before, or
+// with the block's first where that one is due.
 func (b *block) head(names []byte, i uint) (subtree bool, shared uint) {
 	v := uint(bitsAt(names, b.heads+i*headBits, headBits))
 	return v&1 != 0, v >> 1

@@ -43,13 +43,13 @@
 //
 // Regions follow in that order, each at the next multiple of 64; what is between
 // them is zero. A query of a name that is not listed reads one line of the table for each
-// of its suffixes that may be listed, and hardly ever more; of one that is listed, one
-// line more and two of its block, where a line is what a processor fetches.
+// of its suffixes that may be listed, and hardly ever more; of one that is listed, another
+// line at times, and its block, whose 8 lines are fetched at once. A line is what a processor fetches.
 //
-// Table: lines of 64 octets, one for every 13 records and one more. A record's own line
+// Table: lines of 64 octets, ⌊records/13⌋ + 1 of them. A record's own line
 // is hi(h·lines) of its hash h, where hi is the upper half of the 128-bit product, and where it goes
-// on from a line, the next is hi(h·m·lines), then hi(h·m²·lines) and so on, with the multiplier m, 64 lines
-// after its own at most. A line
+// on from a line, the next is hi(h·m·lines), then hi(h·m²·lines) and so on, with the multiplier m and
+// products modulo 2⁶⁴, 64 lines after its own at most. A line
 // begins with a word of 64 bits that is its filter: each record whose own line it is sets bits
 // h[0:6], h[6:12] and h[12:18] of it, and bits h[18:24], h[24:30] and h[30:36] too where it went on. Behind it are 14
 // slots of 32 bits. Records take, in ascending order, the first empty slot of the first of their lines that has

@@ -16,12 +16,14 @@ mkdir -p "$DATA" "$BIN"
 . "$HERE/auth.sh"
 . "$REPOSITORY/test/bench/shoji.sh"
 PIDS=()
-trap 'kill "${PIDS[@]}" 2> /dev/null; auth_stop; rm -rf "$W"' EXIT
+trap 'kill "${PIDS[@]}" 2> /dev/null; wait "${PIDS[@]}" 2> /dev/null; auth_stop; rm -rf "$W"' EXIT
 trap 'exit 130' INT TERM
 setup_common && python3 "$HERE/gen.py" "$DATA" 1000 "$NAMES" && auth_start || exit 1
-: "${SHOJI_BIN:=$W/shoji}"
-[ -x "$SHOJI_BIN" ] || ( cd "$REPOSITORY" && CGO_ENABLED=0 go build -o "$SHOJI_BIN" ./cmd/shoji ) || exit 1
-peer_install
+: "${SHOJI_BIN:=}"
+[ -n "$SHOJI_BIN" ] || SHOJI_BIN=$W/shoji
+[ "$SHOJI_BIN" != "$W/shoji" ] || ( cd "$REPOSITORY" && CGO_ENABLED=0 go build -o "$SHOJI_BIN" ./cmd/shoji ) || exit 1
+SHOJI_BIN=$(readlink -f "$SHOJI_BIN")
+peer_install || exit 1
 
 begin() { # NAME PORT LIST
   LIST=$3 P=$W/$1 PORT=$2 TLSPORT=$((8000 + $2)) HTTPSPORT=$((9000 + $2))
@@ -40,6 +42,7 @@ warm "$DATA/q/blocked-$NAMES"
 taskset -c 0 "$BIN/cecho" 5399 32 mmsg &
 PIDS+=($!)
 sleep .3
+for pid in "${PIDS[@]}"; do kill -0 "$pid" || exit 1; done
 
 nanoseconds() { cat "/proc/$1/task/"*/schedstat | awk '{ s += $1 } END { printf "%d", s }'; }
 one() { # WHAT PID PORT QUERIES
@@ -48,7 +51,8 @@ one() { # WHAT PID PORT QUERIES
   a=$(nanoseconds "$2")
   n=$(load -f "$4" -w 200 -l "$SECS" -t .5 2> /dev/null | grep -o 'answered=[0-9]*' | cut -d= -f2)
   b=$(nanoseconds "$2")
-  echo "$1 $((b - a)) ${n:-0}" >> "$W/figures"
+  [ "${n:-0}" -gt 0 ] || { echo "no answers: $1" >&2; exit 1; }
+  echo "$1 $((b - a)) $n" >> "$W/figures"
 }
 for round in $(seq "$ROUNDS"); do
   log "round $round of $ROUNDS"
@@ -65,7 +69,7 @@ figures, rounds, names = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 us = collections.defaultdict(list)
 for line in open(figures):
     what, ns, answered = line.split()
-    us[what].append(int(ns) / 1000 / max(1, int(answered)))
+    us[what].append(int(ns) / 1000 / int(answered))
 quartiles = lambda v: " ".join("%.3f" % x for x in (statistics.quantiles(v, n=4) if len(v) > 1 else v))
 for what, text in (("echo", "C echo"), ("warm", "warm"), ("listed", f"warm, {names} listed"), ("blocked", f"blocked of {names}")):
     print(f"{text:32} {quartiles(us[what])} us a query")
