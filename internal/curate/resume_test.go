@@ -215,15 +215,7 @@ func TestListIsSummedInForce(t *testing.T) {
 }
 
 func summedInForce(t *testing.T, later bool) {
-	dir := t.TempDir()
-	epoch := importText(t, dir, text("a.txt", "evil.example\n")).Epoch
-	if !isMarked(dir, epoch.Digest) {
-		t.Skip("files cannot be known again here")
-	}
-	f, err := Follow(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, epoch, f := followMarked(t)
 	if later {
 		if l, _, err := f.Poll(t.Context()); err != nil || l == nil {
 			t.Fatalf("the first list: %v", err)
@@ -246,7 +238,8 @@ func summedInForce(t *testing.T, later bool) {
 	if len(alarms) != 1 || !strings.Contains(alarms[0].Error(), "damaged") || later != (swapped == 1) {
 		t.Errorf("%d lists, alarms: %v", swapped, alarms)
 	}
-	if f, err = Follow(dir); err != nil {
+	f, err := Follow(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Poll(t.Context()); err == nil {
@@ -261,15 +254,7 @@ func summedInForce(t *testing.T, later bool) {
 // The file of the list in force is damaged and made anew before it was summed. What is in force is then
 // another file than the one that is there, which is right: that one is opened.
 func TestListMadeAnewBeforeItIsSummed(t *testing.T) {
-	dir := t.TempDir()
-	epoch := importText(t, dir, text("a.txt", "evil.example\n")).Epoch
-	if !isMarked(dir, epoch.Digest) {
-		t.Skip("files cannot be known again here")
-	}
-	f, err := Follow(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, epoch, f := followMarked(t)
 	damageMarked(t, dir, epoch.Digest)
 	if l, _, err := f.Poll(t.Context()); err != nil || l == nil {
 		t.Fatalf("the first list: %v", err)
@@ -290,6 +275,21 @@ func TestListMadeAnewBeforeItIsSummed(t *testing.T) {
 	if l, _, err := f.Poll(t.Context()); err != nil || l != nil {
 		t.Errorf("and again: %v", err)
 	}
+}
+
+// followMarked has a list in a folder, with its Writer's mark, and a Follower that has not polled yet.
+func followMarked(t *testing.T) (dir string, epoch ledger.Epoch, f *Follower) {
+	t.Helper()
+	dir = t.TempDir()
+	epoch = importText(t, dir, text("a.txt", "evil.example\n")).Epoch
+	if !isMarked(dir, epoch.Digest) {
+		t.Skip("files cannot be known again here")
+	}
+	f, err := Follow(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, epoch, f
 }
 
 // damageMarked damages a list's file, and has it look like the one that its Writer knew.

@@ -109,6 +109,18 @@ func makeCode() (class [256]uint8, octet [64]byte, enc [64][64]symbol, dec [cont
 	return class, octet, enc, dec
 }
 
+// encode is an octet's class and its code after an octet of another class, n bits with an escape.
+func encode(context, c uint8) (class uint8, code uint64, n uint) {
+	class = classes[c]
+	s := encodeTable[context&63][class&63]
+	code, n = s.code(), s.bits()
+	if class == escape {
+		code |= uint64(c) << n
+		n += 8
+	}
+	return class, code, n
+}
+
 // bitWriter writes numbers of few bits, the lowest bit first. Up to 31 bits are
 // held back until align.
 type bitWriter struct {
@@ -162,14 +174,9 @@ func (w *bitWriter) key(key []byte, from int) {
 		context = classes[key[from-1]]
 	}
 	for _, c := range key[from:] {
-		class := classes[c]
-		s := encodeTable[context&63][class&63]
-		acc |= s.code() << (held & 63)
-		held += s.bits()
-		if class == escape {
-			acc |= uint64(c) << (held & 63)
-			held += 8
-		}
+		class, code, n := encode(context, c)
+		acc |= code << (held & 63)
+		held += n
 		if held >= 32 {
 			out = binary.LittleEndian.AppendUint32(out, uint32(acc))
 			acc >>= 32
@@ -203,14 +210,9 @@ func codeIs(b []byte, pos uint, key []byte, from, to uint) (end uint, ok bool) {
 	}
 	acc, held := uint64(0), uint(0)
 	for _, c := range key[from:to] {
-		class := classes[c]
-		s := encodeTable[context&63][class&63]
-		acc |= s.code() << (held & 63)
-		held += s.bits()
-		if class == escape {
-			acc |= uint64(c) << (held & 63)
-			held += 8
-		}
+		class, code, n := encode(context, c)
+		acc |= code << (held & 63)
+		held += n
 		context = class
 		if held > maxTaken-maxSymbol {
 			if bitsAt(b, pos, held) != acc {

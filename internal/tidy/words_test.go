@@ -141,7 +141,7 @@ func TestSleeps(t *testing.T)   { holds(t, sleeps) }
 func TestFuzzed(t *testing.T)   { holds(t, fuzzed) }
 
 func TestWordsFindsFaults(t *testing.T) {
-	finds(t, words, files("a.md", "Read docs/work/plan or ~/work, the root zone, zones/root/a, an issue of trust, a TLS session, https://h/work/x.\n"), map[string]map[string]string{
+	finds(t, words, files("a.md", "Read docs/wor"+"k/plan or ~/wor"+"k, the root zone, zones/roo"+"t/a, an issue of trust, a TLS session, https://h/wor"+"k/x.\n"), map[string]map[string]string{
 		"a path":              files("a.sh", "cd /wor"+"k/main\n"),
 		"a home":              files("a.md", "in `/roo"+"t/.cache`\n"),
 		"a number":            files("a.go", "package a // see Issu"+"e #12\n"),
